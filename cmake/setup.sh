@@ -1,0 +1,74 @@
+# Sourced by ./run and ./test: installs the Debian packages that are missing, configures and
+# builds a preset. What it does it says on stderr; there is nothing to say the second time.
+
+packages=(
+    clang-19 lld-19 libclang-rt-19-dev libstdc++-12-dev              # compiler, linker, sanitizers
+    cmake ninja-build ccache pkg-config                              # build
+    liburing-dev libfmt-dev libcereal-dev libboost1.81-dev           # the library
+    libgtest-dev libgmock-dev libbenchmark-dev libcli11-dev python3  # tests, benchmarks, examples
+)
+
+jobs=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+die() {
+    say "$@"
+    exit 1
+}
+
+# Prints those of the named packages that are not installed.
+missing_packages() {
+    comm -23 <(printf '%s\n' "$@" | LC_ALL=C sort -u) <(
+        dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null |
+            sed -n 's/^installed //p' | LC_ALL=C sort -u)
+}
+
+# install_missing PACKAGE...
+install_missing() {
+    if ! command -v dpkg-query >/dev/null; then
+        command -v clang++-19 cmake ninja >/dev/null ||
+            die "this is not Debian: please install clang 19, CMake 3.25, ninja, and what" \
+                "these Debian packages hold: $*"
+        return
+    fi
+    local missing
+    mapfile -t missing < <(missing_packages "$@")
+    ((${#missing[@]})) || return 0
+
+    local advice="as root: apt-get install ${missing[*]}"
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get)
+    if ((EUID != 0)); then
+        # sudo may ask for a password only where somebody is there to type it.
+        if ! command -v sudo >/dev/null || ! { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; then
+            die "packages are missing; $advice"
+        fi
+        apt=(sudo "${apt[@]}")
+    fi
+    say "installing ${missing[*]}"
+    local install=("${apt[@]}" install -y -qq --no-install-recommends "${missing[@]}")
+    # Package lists that are absent or old are fetched, and the install tried once more.
+    "${install[@]}" &>/dev/null && return
+    "${apt[@]}" update -qq >&2 || true
+    "${install[@]}" >&2 || die "could not install packages; $advice"
+}
+
+# build PRESET [TARGET...]
+build() {
+    local preset=$1 directory=build/$1
+    shift
+    mkdir -p build
+    # Once there is a build it notices changed CMake files itself, all but the presets.
+    if [[ ! $directory/build.ninja -nt CMakePresets.json ]]; then
+        say "configuring $directory"
+        if ! cmake --preset "$preset" &>"$directory.log"; then
+            cat "$directory.log" >&2
+            die "cmake --preset $preset failed"
+        fi
+    fi
+    # On a terminal ninja shows its progress in one line; elsewhere only what goes wrong.
+    local quiet=(--quiet)
+    [[ -t 2 ]] && quiet=()
+    [[ -t 2 ]] || say "building $directory"
+    cmake --build --preset "$preset" ${1+--target "$@"} -- -j "$jobs" "${quiet[@]}" >&2
+}
