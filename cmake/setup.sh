@@ -8,6 +8,7 @@ packages=(
     libgtest-dev libgmock-dev libbenchmark-dev libcli11-dev python3  # tests, benchmarks, examples
 )
 
+mkdir -p build
 jobs=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
@@ -46,18 +47,21 @@ install_missing() {
         apt=(sudo "${apt[@]}")
     fi
     say "installing ${missing[*]}"
+    local log=build/packages.log
     local install=("${apt[@]}" install -y -qq --no-install-recommends "${missing[@]}")
     # Package lists that are absent or old are fetched, and the install tried once more.
-    "${install[@]}" &>/dev/null && return
-    "${apt[@]}" update -qq >&2 || true
-    "${install[@]}" >&2 || die "could not install packages; $advice"
+    "${install[@]}" &>"$log" && return
+    "${apt[@]}" update -qq &>"$log" || true
+    if ! "${install[@]}" &>>"$log"; then
+        tail -n 20 "$log" >&2
+        die "could not install packages; $advice"
+    fi
 }
 
 # build PRESET [TARGET...]
 build() {
     local preset=$1 directory=build/$1
     shift
-    mkdir -p build
     # Once there is a build it notices changed CMake files itself, all but the presets.
     if [[ ! $directory/build.ninja -nt CMakePresets.json ]]; then
         say "configuring $directory"
