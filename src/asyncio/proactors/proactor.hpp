@@ -1,6 +1,15 @@
 // The seam between the event loop and the kernel: submitted operations, completions,
 // cancellation, one wake-up call, one clock. Everything the loop knows of time and
 // descriptors comes through here, so a simulated proactor can stand in for the kernel.
+//
+//   Operation read{.kind = Operation::Kind::read, .fd = fd, .buffer = p, .size = n,
+//                  .owner = this, .complete = [](Operation& self, int result, bool) { ... }};
+//   proactor.submit(read);
+//   while (proactor.in_flight() > 0) proactor.wait(std::nullopt);
+//
+// Loop thread only, but for wake(). "Loop thread" is whichever thread calls wait(): a
+// proactor may be made on one thread, run on a second and closed on a third, as long as
+// no two of them use it at the same time.
 #pragma once
 
 #include <chrono>
@@ -18,27 +27,65 @@ using Nanoseconds = std::chrono::nanoseconds;
 
 // What the kernel is asked to do. The submitter owns the object and keeps it, and every
 // buffer it names, alive until its last completion: the one delivered with more == false.
+//
+// Cancel an operation, and await its completion, before closing its descriptor.
 struct Operation {
-    enum class Kind : std::uint8_t { nop, poll, read, write };
-    enum class State : std::uint8_t { idle, queued, submitted, cancelling };
+    // What `result` is when it is not negative, and what each kind needs beside `fd`:
+    //
+    //   nop      0; no descriptor
+    //   poll     the mask that is ready: `events` and always POLLERR, POLLHUP
+    //   read     bytes; `buffer`, `size`, `offset`
+    //   write    bytes, perhaps fewer than `size`; the same
+    //   recv     bytes; `buffer`, `size`, `flags` MSG_*
+    //   send     bytes, perhaps fewer than `size`; the same. Never raises SIGPIPE
+    //   recvmsg  bytes; `buffer` is a msghdr, `flags` MSG_*
+    //   sendmsg  bytes; the same. Never raises SIGPIPE
+    //   accept   a new descriptor; `flags` SOCK_*. Ask getpeername() for the address
+    //   connect  0; `buffer` is the sockaddr, `size` its length
+    //   close    0; the descriptor is gone whatever the result
+    //
+    // Sockets are to be non-blocking; any other descriptor may be either. A write to a
+    // pipe nobody reads raises SIGPIPE as write() does, so the process has to ignore it.
+    enum class Kind : std::uint8_t {
+        nop,
+        poll,
+        read,
+        write,
+        recv,
+        send,
+        recvmsg,
+        sendmsg,
+        accept,
+        connect,
+        close
+    };
+    // queued: wait() has not seen it. submitted: the kernel or the descriptor has it.
+    // cancelling: asked to end. completing: its result is known and about to be delivered.
+    enum class State : std::uint8_t { idle, queued, submitted, cancelling, completing };
 
     Kind kind = Kind::nop;
     State state = State::idle;  // written by the proactor only
-    bool multishot = false;     // poll: report every readiness until cancelled
+    // poll: a completion from every wait() that finds the descriptor ready, as a level
+    // triggered selector gives, until cancelled. accept: one for each connection. An error
+    // ends it.
+    bool multishot = false;
+    std::uint8_t pending = 0;  // for the proactor
     int fd = -1;
-    std::uint32_t events = 0;          // poll: POLLIN, POLLOUT, ...
-    void* buffer = nullptr;            // read, write
-    std::size_t size = 0;              // read, write
-    std::int64_t offset = -1;          // read, write: -1 is the current position
-    void* owner = nullptr;             // for the submitter
-    // Called from Proactor::wait() on the loop's thread. `result` is a count, a poll mask,
-    // or a negative errno (-ECANCELED after cancel()). With more == false the operation is
-    // idle again: it may be resubmitted or destroyed from inside the call.
+    std::uint32_t events = 0;  // poll: POLLIN, POLLOUT, ...
+    std::uint32_t flags = 0;   // see Kind
+    void* buffer = nullptr;    // see Kind
+    std::size_t size = 0;      // see Kind
+    std::int64_t offset = -1;  // read, write: -1 is the current position
+    void* owner = nullptr;     // for the submitter
+    // Called from Proactor::wait() on the loop's thread. `result` is as told at Kind, or a
+    // negative errno (-ECANCELED after cancel()). With more == false the operation is idle
+    // again: it may be resubmitted or destroyed from inside the call.
     void (*complete)(Operation& self, int result, bool more) = nullptr;
 
-    // For the proactor: intrusive links.
+    // For the proactor: intrusive links, and the result until it is delivered.
     Operation* next = nullptr;
     Operation* previous = nullptr;
+    int result = 0;
 };
 
 class Proactor {
@@ -56,23 +103,27 @@ class Proactor {
     // Queues an idle operation; may complete it from a later wait(), never inline.
     virtual void submit(Operation& operation) = 0;
     // Asks. The operation still ends by its own completion, with -ECANCELED or, if it was
-    // faster, with its result. No effect on an idle operation.
+    // faster, with its result. No effect on an idle operation, nor when asked twice.
     virtual void cancel(Operation& operation) = 0;
 
     // Delivers completions. Blocks until there is one, wake() was called, or `timeout`
     // passed; nullopt blocks without limit, zero does not block. A signal ends it early.
+    // An exception that leaves a completion leaves wait(); the rest stay for the next one.
+    //
+    // Throws: OSError when the kernel refuses the proactor itself; a refused operation
+    //         completes with its errno.
     virtual void wait(std::optional<Nanoseconds> timeout) = 0;
     // Whether wait(0) could deliver anything. May say true wrongly, never false wrongly.
     [[nodiscard]] virtual bool may_have_completions() const noexcept = 0;
     // How many operations have not had their last completion.
     [[nodiscard]] virtual std::size_t in_flight() const noexcept = 0;
 
-    // Ends a wait() in progress, or the next one. From any thread and from signal
-    // handlers; one system call.
+    // Ends a wait() in progress, or the next one that would block. From any thread and from
+    // signal handlers; one system call.
     virtual void wake() noexcept = 0;
 
     // Cancels what is in flight, delivers its completions, gives everything back to the
-    // kernel. The only call allowed afterwards is the destructor.
+    // kernel. The only call allowed afterwards is the destructor, which closes too.
     virtual void close() noexcept = 0;
 };
 

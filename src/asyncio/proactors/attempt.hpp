@@ -1,0 +1,54 @@
+// Carrying an operation out here and now, without blocking: what a proactor does that is
+// told of readiness only.
+#pragma once
+
+#include <poll.h>
+
+#include <climits>
+#include <cstdint>
+
+#include "proactor.hpp"
+
+namespace asyncio::detail {
+
+// What attempt() returns when the descriptor is not ready.
+inline constexpr int not_yet = INT_MIN;
+
+// Tries a read, write, recv, send, recvmsg, sendmsg, accept or connect. `ready` says that the
+// kernel reported the descriptor ready, which some descriptors need before they can be
+// touched without blocking.
+[[nodiscard]] int attempt(const Operation& operation, bool ready) noexcept;
+
+// The same for a descriptor that readiness does not apply to, such as a regular file:
+// blocks for as long as the disk does. A poll finds such a descriptor always ready.
+[[nodiscard]] int perform(const Operation& operation) noexcept;
+
+// The readiness an operation waits for.
+[[nodiscard]] constexpr std::uint32_t interest(const Operation& operation) noexcept {
+    switch (operation.kind) {
+        case Operation::Kind::poll:
+            return operation.events;
+        case Operation::Kind::read:
+        case Operation::Kind::recv:
+        case Operation::Kind::recvmsg:
+        case Operation::Kind::accept:
+            return POLLIN;
+        case Operation::Kind::write:
+        case Operation::Kind::send:
+        case Operation::Kind::sendmsg:
+        case Operation::Kind::connect:
+            return POLLOUT;
+        case Operation::Kind::nop:
+        case Operation::Kind::close:
+            break;
+    }
+    return 0;
+}
+
+// Whether it stays after a success.
+[[nodiscard]] constexpr bool repeats(const Operation& operation) noexcept {
+    return operation.multishot &&
+           (operation.kind == Operation::Kind::poll || operation.kind == Operation::Kind::accept);
+}
+
+}  // namespace asyncio::detail

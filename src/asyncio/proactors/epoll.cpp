@@ -1,0 +1,435 @@
+// The proactor over epoll: readiness, and the operations carried out when it comes.
+//
+// An operation that moves data is attempted first, from wait(), and only waits for
+// readiness when the descriptor would block. Waiting operations hang on their descriptor's
+// Watch, and each watched descriptor has one registration with the union of their events:
+//
+//   EPOLLONESHOT  while all of them complete once: the kernel disarms the registration
+//                 when it reports, so a descriptor nobody waits for costs nothing.
+//   level         while a multishot one is among them: no system call between reports.
+//
+// A descriptor may be closed and its number reused between two operations without anybody
+// telling us. So a registration is trusted only while an operation hangs on it without a
+// break; the first operation after a break goes through epoll_ctl, which answers ENOENT if
+// the number means another file now.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <asyncio/exceptions.hpp>
+#include <atomic>
+#include <cerrno>
+#include <climits>
+#include <ctime>
+#include <new>
+#include <vector>
+
+#include "attempt.hpp"
+#include "descriptor.hpp"
+#include "operation_list.hpp"
+#include "proactor.hpp"
+
+namespace asyncio::detail {
+
+namespace {
+
+static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR &&
+              EPOLLHUP == POLLHUP && EPOLLPRI == POLLPRI && EPOLLRDHUP == POLLRDHUP);
+
+// In Operation::pending: linked to its watch since the last epoll_ctl for it.
+constexpr std::uint8_t fresh = 1;
+
+constexpr std::uint64_t wake_token = UINT64_MAX;
+
+// How many connections one accept takes in one wait().
+constexpr int accept_burst = 64;
+
+struct Watch {
+    OperationList waiting;
+    std::uint32_t armed = 0;       // the mask the kernel reports, 0 for none
+    std::uint32_t generation = 0;  // tells reports of an earlier file of this number apart
+    bool known = false;            // the epoll set had this number when we last looked
+    bool dirty = false;            // is in dirty_
+};
+
+class EpollProactor final : public Proactor {
+  public:
+    EpollProactor() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+        if (!epoll_) throw_os_error(errno, "epoll_create1");
+        wake_ = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+        if (!wake_) throw_os_error(errno, "eventfd");
+        // Edge triggered and never read: every write is an edge, so waking costs the woken
+        // thread no system call of its own.
+        epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = wake_token}};
+        if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) {
+            throw_os_error(errno, "epoll_ctl");
+        }
+    }
+
+    ~EpollProactor() override { EpollProactor::close(); }
+
+    [[nodiscard]] std::string_view name() const noexcept override { return "epoll"; }
+
+    void submit(Operation& operation) override {
+        ++in_flight_;
+        operation.pending = 0;
+        if (closing_) {
+            finish(operation, -ECANCELED);
+        } else {
+            operation.state = Operation::State::queued;
+            queued_.push_back(operation);
+        }
+    }
+
+    void cancel(Operation& operation) override {
+        switch (operation.state) {
+            case Operation::State::idle:
+            case Operation::State::cancelling:
+                return;
+            case Operation::State::completing:
+                // Keeps its result; a multishot one delivers it as its last.
+                operation.state = Operation::State::cancelling;
+                if (repeats(operation)) disarm_if_unused(operation.fd);
+                return;
+            case Operation::State::queued:
+                queued_.remove(operation);
+                break;
+            case Operation::State::submitted:
+                unlink(operation);
+                disarm_if_unused(operation.fd);
+                break;
+        }
+        finish(operation, -ECANCELED);
+        operation.state = Operation::State::cancelling;
+    }
+
+    void wait(std::optional<Nanoseconds> timeout) override {
+        while (Operation* operation = queued_.pop_front()) start(*operation);
+        arm_dirty();
+        if (!ready_.empty()) timeout = Nanoseconds::zero();
+        const bool may_block = !timeout || timeout->count() > 0;
+        if (may_block || waiting_ > 0) poll_kernel(timeout);
+        deliver();
+    }
+
+    [[nodiscard]] bool may_have_completions() const noexcept override { return in_flight_ > 0; }
+
+    [[nodiscard]] std::size_t in_flight() const noexcept override { return in_flight_; }
+
+    void wake() noexcept override {
+        const int saved = errno;  // a signal handler must leave it alone
+        const std::uint64_t one = 1;
+        // Cannot fail but by overflow of a counter that 2^64 wakes would fill.
+        [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
+        errno = saved;
+    }
+
+    void close() noexcept override {
+        closing_ = true;
+        while (Operation* operation = queued_.pop_front()) finish(*operation, -ECANCELED);
+        for (Watch& watch : watches_) fail_waiting(watch, -ECANCELED);
+        deliver();
+        epoll_.reset();
+        wake_.reset();
+    }
+
+  private:
+    // -- Starting an operation ------------------------------------------------------------
+
+    void start(Operation& operation) noexcept {
+        if (operation.kind == Operation::Kind::nop) {
+            finish(operation, 0);
+        } else if (operation.kind == Operation::Kind::close) {
+            forget(operation.fd);
+            finish(operation, ::close(operation.fd) == 0 ? 0 : -errno);
+        } else if (operation.kind == Operation::Kind::poll) {
+            start_waiting(operation);
+        } else if (const int result = attempt(operation, false); result != not_yet) {
+            finish(operation, result);
+        } else {
+            start_waiting(operation);
+        }
+    }
+
+    void start_waiting(Operation& operation) noexcept {
+        if (const int error = make_watch(operation.fd); error != 0) {
+            finish(operation, error);
+        } else {
+            link(operation);
+        }
+    }
+
+    int make_watch(int fd) noexcept {
+        if (has_watch(fd)) return 0;
+        // Ask before growing the table for a number that may be nonsense.
+        if (::fcntl(fd, F_GETFD) < 0) return -errno;
+        const auto index = static_cast<std::size_t>(fd);
+        try {
+            watches_.resize(std::max(index + 1, watches_.size() * 2));
+            dirty_.reserve(watches_.size());
+        } catch (const std::bad_alloc&) {
+            return -ENOMEM;
+        }
+        return 0;
+    }
+
+    // -- Watches --------------------------------------------------------------------------
+
+    [[nodiscard]] bool has_watch(int fd) const noexcept {
+        return fd >= 0 && static_cast<std::size_t>(fd) < watches_.size();
+    }
+
+    [[nodiscard]] Watch& watch_of(int fd) noexcept {
+        return watches_[static_cast<std::size_t>(fd)];
+    }
+
+    void mark_dirty(int fd) noexcept {
+        Watch& watch = watch_of(fd);
+        if (watch.dirty) return;
+        watch.dirty = true;
+        dirty_.push_back(fd);  // within what make_watch() reserved
+    }
+
+    void link(Operation& operation) noexcept {
+        watch_of(operation.fd).waiting.push_back(operation);
+        operation.state = Operation::State::submitted;
+        operation.pending = fresh;
+        ++waiting_;
+        mark_dirty(operation.fd);
+    }
+
+    void unlink(Operation& operation) noexcept {
+        watch_of(operation.fd).waiting.remove(operation);
+        --waiting_;
+    }
+
+    void finish(Operation& operation, int result) noexcept {
+        operation.state = Operation::State::completing;
+        operation.result = result;
+        ready_.push_back(operation);
+    }
+
+    void finish_waiting(Operation& operation, int result) noexcept {
+        unlink(operation);
+        finish(operation, result);
+    }
+
+    void fail_waiting(Watch& watch, int error) noexcept {
+        while (Operation* operation = watch.waiting.front()) finish_waiting(*operation, error);
+    }
+
+    // Those that hung on the number when it meant another file.
+    void fail_stale(Watch& watch) noexcept {
+        for (Operation* operation = watch.waiting.front(); operation != nullptr;) {
+            Operation* const next = operation->next;
+            if (operation->pending != fresh) finish_waiting(*operation, -EBADF);
+            operation = next;
+        }
+    }
+
+    // -- Registrations --------------------------------------------------------------------
+
+    void remove_registration(Watch& watch, int fd) noexcept {
+        // Fails when the descriptor was closed already, which comes to the same.
+        if (watch.known) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+        watch.known = false;
+        watch.armed = 0;
+    }
+
+    // At once and not with the next wait(): the caller of cancel() may close the descriptor,
+    // and if a child process holds it too, the registration would outlive it out of reach.
+    void disarm_if_unused(int fd) noexcept {
+        if (!has_watch(fd)) return;
+        Watch& watch = watch_of(fd);
+        if (!watch.waiting.empty()) {
+            mark_dirty(fd);
+        } else if (watch.armed != 0) {
+            remove_registration(watch, fd);
+        }
+    }
+
+    void forget(int fd) noexcept {
+        if (!has_watch(fd)) return;
+        Watch& watch = watch_of(fd);
+        fail_waiting(watch, -EBADF);
+        remove_registration(watch, fd);
+    }
+
+    void arm_dirty() noexcept {
+        for (const int fd : dirty_) {
+            Watch& watch = watch_of(fd);
+            watch.dirty = false;
+            if (!watch.waiting.empty()) {
+                arm(watch, fd);
+            } else if (watch.armed != 0) {
+                remove_registration(watch, fd);
+            }
+        }
+        dirty_.clear();
+    }
+
+    [[nodiscard]] static std::uint32_t wanted(const Watch& watch) noexcept {
+        std::uint32_t events = 0;
+        bool once = true;
+        for (const Operation* operation = watch.waiting.front(); operation != nullptr;
+             operation = operation->next) {
+            events |= interest(*operation);
+            once = once && !repeats(*operation);
+        }
+        // POLLERR is always reported; naming it keeps the mask from being 0, "not armed".
+        return events | EPOLLERR | (once ? static_cast<std::uint32_t>(EPOLLONESHOT) : 0U);
+    }
+
+    void arm(Watch& watch, int fd) noexcept {
+        std::uint32_t mask = wanted(watch);
+        if (watch.armed == mask) return trust(watch);
+        int error = control(watch, fd, mask);
+        if (error == ENOENT) {  // the number was reused
+            watch.known = false;
+            watch.armed = 0;
+            fail_stale(watch);
+            if (watch.waiting.empty()) return;
+            mask = wanted(watch);
+            error = control(watch, fd, mask);
+        }
+        if (error == 0) {
+            watch.armed = mask;
+            return trust(watch);
+        }
+        watch.known = false;
+        watch.armed = 0;
+        if (error == EPERM) {  // a file that is always ready
+            fail_stale(watch);
+            while (Operation* operation = watch.waiting.front()) {
+                finish_waiting(*operation, perform(*operation));
+            }
+        } else {
+            fail_waiting(watch, -error);
+        }
+    }
+
+    static void trust(Watch& watch) noexcept {
+        for (Operation* operation = watch.waiting.front(); operation != nullptr;
+             operation = operation->next) {
+            operation->pending = 0;
+        }
+    }
+
+    // An errno, or 0.
+    int control(Watch& watch, int fd, std::uint32_t mask) noexcept {
+        if (!watch.known) ++watch.generation;
+        epoll_event event{
+            .events = mask,
+            .data = {.u64 = std::uint64_t{watch.generation} << 32 | static_cast<unsigned>(fd)}};
+        const int call = watch.known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+        if (::epoll_ctl(epoll_.get(), call, fd, &event) != 0) return errno;
+        watch.known = true;
+        return 0;
+    }
+
+    // -- Events ---------------------------------------------------------------------------
+
+    void poll_kernel(std::optional<Nanoseconds> timeout) {
+        std::array<epoll_event, 256> events;
+        const int count = call_epoll(events.data(), static_cast<int>(events.size()), timeout);
+        if (count < 0) {
+            if (errno == EINTR) return;
+            throw_os_error(errno, "epoll_wait");
+        }
+        for (int i = 0; i < count; ++i) {
+            const epoll_event& event = events[static_cast<std::size_t>(i)];
+            if (event.data.u64 != wake_token) take_event(event.data.u64, event.events);
+        }
+    }
+
+    int call_epoll(epoll_event* events, int size, std::optional<Nanoseconds> timeout) noexcept {
+        if (!timeout) return ::epoll_wait(epoll_.get(), events, size, -1);
+        if (timeout->count() <= 0) return ::epoll_wait(epoll_.get(), events, size, 0);
+#ifdef SYS_epoll_pwait2
+        // Linux 5.11. A sandbox older than that may answer EPERM.
+        static std::atomic<bool> has_nanoseconds = true;
+        if (has_nanoseconds.load(std::memory_order_relaxed)) {
+            const timespec limit{.tv_sec = timeout->count() / 1'000'000'000,
+                                 .tv_nsec = timeout->count() % 1'000'000'000};
+            const auto count = static_cast<int>(
+                ::syscall(SYS_epoll_pwait2, epoll_.get(), events, size, &limit, nullptr, 0));
+            if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
+            has_nanoseconds.store(false, std::memory_order_relaxed);
+        }
+#endif
+        const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(*timeout).count();
+        return ::epoll_wait(epoll_.get(), events, size,
+                            static_cast<int>(std::min<std::int64_t>(milliseconds, INT_MAX)));
+    }
+
+    void take_event(std::uint64_t token, std::uint32_t mask) noexcept {
+        const int fd = static_cast<int>(token & UINT32_MAX);
+        Watch& watch = watch_of(fd);
+        if (watch.generation != token >> 32) return;  // of an earlier file of this number
+        if ((watch.armed & EPOLLONESHOT) != 0) watch.armed = 0;
+        mark_dirty(fd);
+        for (Operation* operation = watch.waiting.front(); operation != nullptr;) {
+            Operation* const next = operation->next;
+            const std::uint32_t relevant =
+                mask & (interest(*operation) | std::uint32_t{EPOLLERR | EPOLLHUP});
+            if (relevant != 0) {
+                const int result = operation->kind == Operation::Kind::poll
+                                       ? static_cast<int>(relevant)
+                                       : attempt(*operation, true);
+                if (result != not_yet) finish_waiting(*operation, result);
+            }
+            operation = next;
+        }
+    }
+
+    // -- Delivery -------------------------------------------------------------------------
+
+    void deliver() {
+        int burst = accept_burst;
+        while (Operation* operation = ready_.pop_front()) {
+            const int result = operation->result;
+            if (repeats(*operation) && result >= 0 && !closing_ &&
+                operation->state == Operation::State::completing) {
+                deliver_one_of_many(*operation, result, burst);
+                continue;
+            }
+            operation->state = Operation::State::idle;
+            --in_flight_;
+            operation->complete(*operation, result, false);
+        }
+    }
+
+    void deliver_one_of_many(Operation& operation, int result, int& burst) {
+        // Back among the waiting first, so that the callback may cancel it.
+        start_waiting(operation);
+        operation.complete(operation, result, true);
+        if (operation.kind == Operation::Kind::accept &&
+            operation.state == Operation::State::submitted && --burst > 0) {
+            const int another = attempt(operation, false);
+            if (another != not_yet) finish_waiting(operation, another);
+        }
+    }
+
+    Descriptor epoll_;
+    Descriptor wake_;
+    std::vector<Watch> watches_;  // by descriptor
+    std::vector<int> dirty_;      // whose registration may have to change
+    OperationList queued_;
+    OperationList ready_;
+    std::size_t in_flight_ = 0;
+    std::size_t waiting_ = 0;  // on watches
+    bool closing_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Proactor> make_epoll_proactor() {
+    return std::make_unique<EpollProactor>();
+}
+
+}  // namespace asyncio::detail
