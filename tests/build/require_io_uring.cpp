@@ -8,19 +8,19 @@
 #include <liburing.h>
 #endif
 
-int main(int, char** argv) {
+int main([[maybe_unused]] int argc, [[maybe_unused]] char** argv) {
 #ifdef ASYNCIO_HAVE_LIBURING
     io_uring ring;
     if (int result = io_uring_queue_init(4, &ring, 0); result < 0) {
-        std::printf("skipped: the kernel refuses io_uring: %s\n", std::strerror(-result));
+        std::printf("skipping @io_uring: the kernel refuses: %s\n", std::strerror(-result));
         return 77;
     }
     io_uring_queue_exit(&ring);
-    execv(argv[1], argv + 1);
+    execvp(argv[1], argv + 1);
     std::perror(argv[1]);
     return 1;
 #else
-    std::printf("skipped: %s: built without liburing\n", argv[1]);
+    std::puts("skipping @io_uring: built without liburing");
     return 77;
 #endif
 }
