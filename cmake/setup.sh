@@ -1,5 +1,6 @@
 # Sourced by ./run and ./test: installs the Debian packages that are missing, configures and
 # builds a preset. What it does it says on stderr; there is nothing to say the second time.
+# shellcheck shell=bash disable=SC2034
 
 packages=(
     clang-19 lld-19 libclang-rt-19-dev libstdc++-12-dev              # compiler, linker, sanitizers
@@ -28,10 +29,13 @@ missing_packages() {
 # install_missing PACKAGE...
 install_missing() {
     if ! command -v dpkg-query >/dev/null; then
-        command -v clang++-19 cmake ninja >/dev/null ||
-            die "this is not Debian: please install clang 19, CMake 3.25, ninja, and what" \
-                "these Debian packages hold: $*"
-        return
+        local tool
+        for tool in clang++-19 cmake ninja; do
+            command -v "$tool" >/dev/null ||
+                die "this is not Debian and there is no $tool: please install what these" \
+                    "Debian packages hold: $*"
+        done
+        return 0
     fi
     local missing
     mapfile -t missing < <(missing_packages "$@")
