@@ -1,0 +1,186 @@
+// asyncio/awaiters_detail.hpp - private: what `co_await` turns into for each awaitable.
+//
+// Every await that really suspends goes through suspend_task(): it records in the running
+// task where to resume, and on what it waits (a Suspension), so that Task::cancel() can ask
+// the right thing to stop. Resuming always comes from the loop's ready queue.
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <coroutine>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include <asyncio/coroutines.hpp>
+#include <asyncio/coroutines_detail.hpp>
+#include <asyncio/events.hpp>
+#include <asyncio/futures_detail.hpp>
+
+namespace asyncio {
+template <class T>
+class Future;
+template <class T>
+class Task;
+}  // namespace asyncio
+
+namespace asyncio::detail {
+
+// The task in whose step this thread is.
+// Throws: RuntimeError outside of a task; `what` names the operation.
+[[nodiscard]] TaskBase& require_current_task(const char* what);
+// Suspends it: from here on only wake_task() resumes it.
+void suspend_task(TaskBase& task, FrameLink resume_at, Suspension* waiting_on) noexcept;
+// Makes a suspended task ready.
+void wake_task(TaskBase& task) noexcept;
+// After a resume: throws CancelledError if one is due. `already_cancelled` says that the
+// operation itself ended cancelled, in which case the task's own request is used up by it.
+void throw_if_cancelled(TaskBase& task, bool already_cancelled);
+
+// ---- futures and tasks ------------------------------------------------------------------
+
+class FutureAwaiterBase : public Suspension, public DoneNode {
+  public:
+    explicit FutureAwaiterBase(Ref<FutureBase> future) noexcept : future_(std::move(future)) {}
+    FutureAwaiterBase(const FutureAwaiterBase&) = delete;
+    ~FutureAwaiterBase() {
+        if (linked()) future_->remove_waiter(this);
+    }
+
+    [[nodiscard]] bool await_ready() const noexcept { return future_->done(); }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> frame) {
+        suspend(FrameLink(frame));
+    }
+
+    bool request_cancel(const CancelMessage& message) override;
+    [[nodiscard]] FutureBase* awaited() const noexcept override { return future_.get(); }
+    void fire(FutureBase& future) noexcept override;
+    [[nodiscard]] FutureBase* waiter() const noexcept override;
+
+  protected:
+    // Throws the future's error, or the cancellation of the task.
+    void check() {
+        if (task_ != nullptr) throw_if_cancelled(*task_, future_->cancelled());
+        future_->throw_unless_result();
+    }
+    FutureBase& future() const noexcept { return *future_; }
+
+  private:
+    void suspend(FrameLink frame);
+
+    Ref<FutureBase> future_;
+    TaskBase* task_ = nullptr;
+};
+
+enum class Take : bool { copy, move };
+
+template <class T, Take how>
+class FutureAwaiter final : public FutureAwaiterBase {
+  public:
+    using FutureAwaiterBase::FutureAwaiterBase;
+    using Result = std::conditional_t<how == Take::move, T, typename SharedResult<T>::type>;
+
+    Result await_resume() {
+        check();
+        if constexpr (how == Take::move) {
+            return slot_of<T>(future()).take();
+        } else {
+            return slot_of<T>(future()).get();
+        }
+    }
+};
+
+// ---- sleeping and yielding --------------------------------------------------------------
+
+// One trip through the ready queue.
+class Yield : public Suspension {
+  public:
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> frame) {
+        suspend(FrameLink(frame));
+    }
+    void await_resume() const { throw_if_cancelled(*task_, false); }
+    // The task is ready already; it takes the cancellation when it runs.
+    bool request_cancel(const CancelMessage&) override { return false; }
+
+  private:
+    void suspend(FrameLink frame);
+    TaskBase* task_ = nullptr;
+};
+
+// Waits for a deadline. Zero or less is a Yield.
+class SleepAwaiterBase : public Suspension {
+  public:
+    explicit SleepAwaiterBase(std::chrono::nanoseconds delay) noexcept {
+        timer_.deadline = delay.count();
+    }
+    SleepAwaiterBase(const SleepAwaiterBase&) = delete;
+    ~SleepAwaiterBase() {
+        if (timer_.armed()) disarm();
+    }
+
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> frame) {
+        suspend(FrameLink(frame));
+    }
+    bool request_cancel(const CancelMessage& message) override;
+    // CPython completes a future when the timer fires, and the task runs one iteration
+    // later: this first turn of the task's node stands for the timer's callback.
+    static void take_timer_turn(ReadyNode* node, Turn turn);
+
+  protected:
+    void check() {
+        if (phase_ == Phase::cancelled || must_cancel()) [[unlikely]] throw_cancelled();
+    }
+
+  private:
+    enum class Phase : std::uint8_t { sleeping, fired, cancelled, yielding };
+
+    void suspend(FrameLink frame);
+    void disarm() noexcept;
+    [[nodiscard]] bool must_cancel() const noexcept;
+    [[noreturn]] void throw_cancelled();
+
+    TimerNode timer_;
+    TaskBase* task_ = nullptr;
+    std::unique_ptr<CancelMessage> message_;
+    Phase phase_ = Phase::sleeping;
+};
+
+template <class T>
+class SleepAwaiter final : public SleepAwaiterBase {
+  public:
+    template <class... A>
+    explicit SleepAwaiter(std::chrono::nanoseconds delay, A&&... result)
+        : SleepAwaiterBase(delay), result_(std::forward<A>(result)...) {}
+    T await_resume() {
+        check();
+        return std::move(result_);
+    }
+
+  private:
+    T result_;
+};
+
+template <>
+class SleepAwaiter<void> final : public SleepAwaiterBase {
+  public:
+    using SleepAwaiterBase::SleepAwaiterBase;
+    void await_resume() { check(); }
+};
+
+// ---- natively or through a bridge -------------------------------------------------------
+
+// Awaiters of this library suspend through suspend_task() and need no bridge.
+template <class A>
+inline constexpr bool is_native_awaiter = std::is_base_of_v<Suspension, std::remove_cvref_t<A>>;
+template <class T>
+inline constexpr bool is_native_awaiter<CoroutineAwaiter<T>> = true;
+// A class of ours whose awaiter suspends natively says so with this member.
+template <class A>
+concept DeclaredNative = requires { typename std::remove_cvref_t<A>::asyncio_native_awaiter; };
+
+}  // namespace asyncio::detail

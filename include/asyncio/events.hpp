@@ -1,0 +1,341 @@
+// asyncio/events.hpp - the event loop, its callbacks and how to get at it.
+//
+//   EventLoop& loop = get_running_loop();
+//   loop.call_soon([] { fmt::print("next iteration\n"); });
+//   TimerHandle bell = loop.call_later(2s, ring, "tea");
+//   bell.cancel();
+//
+// Most programs only ever call asyncio::run() and never name the loop.
+//
+// One iteration: wait for completions (not at all when something is ready), queue the timers
+// that are due, run exactly the callbacks that were ready, in the order they were scheduled.
+//
+// Thread: everything here belongs to the loop's own thread except call_soon_threadsafe(),
+// run_coroutine_threadsafe() and what says so. In debug mode a call from another thread
+// throws RuntimeError.
+//
+// Source: Python's asyncio.events, asyncio.base_events.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <compare>
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <asyncio/awaitable_detail.hpp>
+#include <asyncio/contextvars.hpp>
+#include <asyncio/events_detail.hpp>
+#include <asyncio/exceptions.hpp>
+
+namespace concurrent::futures {
+class ThreadPoolExecutor;
+}
+
+namespace asyncio {
+
+class AnyTask;
+class TaskBuilder;
+struct TaskOptions;
+struct ExceptionContext;
+
+namespace detail {
+struct LoopState;
+class LoopReference;
+// A duration of any kind, also floating, as nanoseconds; out of range is clamped.
+// Throws: ValueError for NaN.
+[[nodiscard]] std::chrono::nanoseconds nanoseconds_from_seconds(double seconds);
+template <class Rep, class Period>
+[[nodiscard]] std::chrono::nanoseconds to_nanoseconds(std::chrono::duration<Rep, Period> delay) {
+    return nanoseconds_from_seconds(
+        std::chrono::duration_cast<std::chrono::duration<double>>(delay).count());
+}
+template <class Rep, class Period>
+    requires std::integral<Rep> && (std::ratio_greater_equal_v<Period, std::nano> &&
+                                    std::ratio_less_equal_v<Period, std::milli>)
+[[nodiscard]] constexpr std::chrono::nanoseconds to_nanoseconds(
+    std::chrono::duration<Rep, Period> delay) noexcept {
+    using std::chrono::nanoseconds;
+    constexpr auto most = std::chrono::duration_cast<std::chrono::duration<Rep, Period>>(
+        nanoseconds::max());
+    if (delay >= most) return nanoseconds::max();
+    if (delay <= -most) return -nanoseconds::max();
+    return std::chrono::duration_cast<nanoseconds>(delay);
+}
+}  // namespace detail
+
+// A scheduled callback. Copies name the same one. Dropping it changes nothing.
+class Handle {
+  public:
+    Handle() noexcept = default;  // names nothing
+    explicit Handle(detail::Ref<detail::HandleState> state) noexcept : state_(std::move(state)) {}
+
+    // The callback will not run and is destroyed at once. Idempotent. For a handle of
+    // call_soon_threadsafe() any thread may call this; it waits for a callback that runs.
+    void cancel() const noexcept {
+        if (state_) state_->cancel();
+    }
+    [[nodiscard]] bool cancelled() const noexcept { return state_ && state_->cancelled(); }
+    // The context in which it runs.
+    [[nodiscard]] Context get_context() const { return detail::share(state_->context()); }
+    explicit operator bool() const noexcept { return static_cast<bool>(state_); }
+    friend bool operator==(const Handle&, const Handle&) noexcept = default;
+
+  protected:
+    detail::Ref<detail::HandleState> state_;
+};
+
+// A callback with a deadline; ordered by it.
+class TimerHandle : public Handle {
+  public:
+    using Handle::Handle;
+    // On the loop's clock; cancelling does not change it.
+    [[nodiscard]] std::chrono::steady_clock::time_point when() const noexcept {
+        return std::chrono::steady_clock::time_point(
+            std::chrono::nanoseconds(state_ ? state_->timer.deadline : 0));
+    }
+    friend bool operator==(const TimerHandle& a, const TimerHandle& b) noexcept {
+        return a.state_ == b.state_;
+    }
+    friend std::weak_ordering operator<=>(const TimerHandle& a, const TimerHandle& b) noexcept {
+        return a.when() <=> b.when();
+    }
+};
+
+// For call_soon(), call_later(), call_at() and their like.
+struct CallOptions {
+    std::optional<Context> context;  // shared, not copied; default: a copy of the current one
+};
+
+// How a loop reaches the kernel.
+enum class Proactor : std::uint8_t { automatic, epoll, io_uring };
+
+struct LoopOptions {
+    // `automatic` follows ASYNCIO_PROACTOR, then takes what this kernel does best.
+    Proactor proactor = Proactor::automatic;
+    std::optional<bool> debug;  // default: ASYNCIO_DEBUG is set and not "0"
+};
+
+class EventLoop {
+  public:
+    using clock = std::chrono::steady_clock;
+    using time_point = clock::time_point;
+    using ExceptionHandler = std::function<void(EventLoop&, const ExceptionContext&)>;
+    using TaskFactory = std::function<AnyTask(EventLoop&, TaskBuilder)>;
+
+    EventLoop(const EventLoop&) = delete;
+    EventLoop& operator=(const EventLoop&) = delete;
+
+    // ---- running ------------------------------------------------------------------------
+
+    // Runs iterations until stop(); one that does not block if stop() came first.
+    // Throws: RuntimeError when closed or when a loop runs in this thread already;
+    // KeyboardInterrupt and SystemExit out of a callback or task, after which the loop may
+    // be run again.
+    void run_forever();
+    // Runs until `awaitable` (a coroutine, task or future) is done and gives its result.
+    // Throws: what it throws; RuntimeError as run_forever(), and when stop() came first.
+    template <class Awaitable>
+    decltype(auto) run_until_complete(Awaitable&& awaitable);
+    // After the iteration in progress.
+    void stop() noexcept;
+    [[nodiscard]] bool is_running() const noexcept;
+    [[nodiscard]] bool is_closed() const noexcept;
+    // Drops what is queued, and gives everything back. A second call does nothing.
+    // Throws: RuntimeError while running.
+    void close();
+    // Ends every live async generator. Await it in a task of this loop.
+    Coroutine<void> shutdown_asyncgens();
+    // Joins the default executor without blocking the loop; after `timeout` gives up with a
+    // warning. run_in_executor() with the default executor throws RuntimeError from then on.
+    Coroutine<void> shutdown_default_executor(
+        std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
+
+    // ---- callbacks ----------------------------------------------------------------------
+
+    // Runs `f(args...)` in the next iteration. Callable and arguments are stored by value.
+    // Throws: RuntimeError when closed. What the callback throws goes to the exception
+    // handler. Complexity: O(1), no allocation in steady state.
+    template <class F, class... Args>
+        requires detail::Callback<F, Args...>
+    Handle call_soon(F&& f, Args&&... args) {
+        return call_soon(CallOptions{}, std::forward<F>(f), std::forward<Args>(args)...);
+    }
+    template <class F, class... Args>
+        requires detail::Callback<F, Args...>
+    Handle call_soon(CallOptions options, F&& f, Args&&... args) {
+        check_open();
+        check_thread();
+        return Handle(schedule(make_handle(options, std::forward<F>(f),
+                                           std::forward<Args>(args)...)));
+    }
+    // The same from any thread; wakes the loop when it sleeps.
+    template <class F, class... Args>
+        requires detail::Callback<F, Args...>
+    Handle call_soon_threadsafe(F&& f, Args&&... args) {
+        return call_soon_threadsafe(CallOptions{}, std::forward<F>(f),
+                                    std::forward<Args>(args)...);
+    }
+    template <class F, class... Args>
+        requires detail::Callback<F, Args...>
+    Handle call_soon_threadsafe(CallOptions options, F&& f, Args&&... args) {
+        check_open();
+        return Handle(post(make_handle(options, std::forward<F>(f),
+                                       std::forward<Args>(args)...)));
+    }
+    // After `delay`. Equal deadlines fire in the order they were made; a zero or negative
+    // delay fires in the next iteration. Complexity: O(1) amortised, as is cancelling.
+    template <class Rep, class Period, class F, class... Args>
+        requires detail::Callback<F, Args...>
+    TimerHandle call_later(std::chrono::duration<Rep, Period> delay, F&& f, Args&&... args) {
+        return call_later(delay, CallOptions{}, std::forward<F>(f), std::forward<Args>(args)...);
+    }
+    template <class Rep, class Period, class F, class... Args>
+        requires detail::Callback<F, Args...>
+    TimerHandle call_later(std::chrono::duration<Rep, Period> delay, CallOptions options, F&& f,
+                           Args&&... args) {
+        return call_at(after(detail::to_nanoseconds(delay)), std::move(options),
+                       std::forward<F>(f), std::forward<Args>(args)...);
+    }
+    // At `when` on the loop's clock.
+    template <class F, class... Args>
+        requires detail::Callback<F, Args...>
+    TimerHandle call_at(time_point when, F&& f, Args&&... args) {
+        return call_at(when, CallOptions{}, std::forward<F>(f), std::forward<Args>(args)...);
+    }
+    template <class F, class... Args>
+        requires detail::Callback<F, Args...>
+    TimerHandle call_at(time_point when, CallOptions options, F&& f, Args&&... args) {
+        check_open();
+        check_thread();
+        return TimerHandle(schedule_at(when, make_handle(options, std::forward<F>(f),
+                                                         std::forward<Args>(args)...)));
+    }
+    // The loop's clock: monotonic, of no particular epoch.
+    [[nodiscard]] time_point time() const noexcept;
+
+    // ---- futures and tasks --------------------------------------------------------------
+
+    template <class T = void>
+    [[nodiscard]] Future<T> create_future(
+        std::source_location where = std::source_location::current());
+    // As asyncio::create_task(), on this loop, which need not be running yet.
+    template <CoroutineLike A>
+    auto create_task(A&& coroutine, TaskOptions options);
+    template <CoroutineLike A>
+    auto create_task(A&& coroutine);
+    template <class F, class... Args>
+        requires CoroutineFunction<F, Args...>
+    auto create_task(F&& f, Args&&... args);
+    template <class F, class... Args>
+        requires CoroutineFunction<F, Args...>
+    auto create_task(TaskOptions options, F&& f, Args&&... args);
+    // Called by create_task() in place of the default; {} restores it.
+    void set_task_factory(TaskFactory factory);
+    [[nodiscard]] const TaskFactory& get_task_factory() const noexcept;
+
+    // ---- threads ------------------------------------------------------------------------
+
+    // Runs `f(args...)` in `executor` (any concurrent::futures executor) and gives a future
+    // of its result. Cancelling the future cancels the call only if it has not started.
+    // The context is not carried over; to_thread() does that.
+    // Throws: RuntimeError when the loop is closed or the executor shut down.
+    template <class Executor, class F, class... Args>
+        requires requires(Executor& executor) { executor.shutdown(); }
+    auto run_in_executor(Executor& executor, F&& f, Args&&... args);
+    // In the default executor: a thread pool made at the first call.
+    template <class F, class... Args>
+    auto run_in_executor(std::nullptr_t, F&& f, Args&&... args);
+    // For later calls; the pool so far is not shut down.
+    void set_default_executor(std::shared_ptr<concurrent::futures::ThreadPoolExecutor> executor);
+
+    // ---- errors and debugging -----------------------------------------------------------
+
+    // {} restores the default, which logs. The handler runs in the context of the task,
+    // future or handle concerned; what it throws is logged.
+    void set_exception_handler(ExceptionHandler handler);
+    [[nodiscard]] const ExceptionHandler& get_exception_handler() const noexcept;
+    void call_exception_handler(const ExceptionContext& context);
+    void default_exception_handler(const ExceptionContext& context);
+
+    [[nodiscard]] bool get_debug() const noexcept { return debug_; }
+    void set_debug(bool enabled) noexcept { debug_ = enabled; }
+    // Debug mode reports callbacks and steps that take at least this long; 100 ms.
+    std::chrono::nanoseconds slow_callback_duration = std::chrono::milliseconds(100);
+
+    // "epoll" or "io_uring".
+    [[nodiscard]] std::string_view proactor_name() const noexcept;
+
+    // ---- private ------------------------------------------------------------------------
+    // Public so that the loop's own parts reach it; no part of the interface.
+    struct Internals;
+
+  private:
+    friend struct Internals;
+    friend class detail::LoopReference;
+    explicit EventLoop(const LoopOptions& options);
+    ~EventLoop();
+
+    template <class F, class... Args>
+    detail::Ref<detail::HandleState> make_handle(CallOptions& options, F&& f, Args&&... args) {
+        using State = detail::CallbackHandle<std::decay_t<F>, std::decay_t<Args>...>;
+        return detail::Ref<detail::HandleState>(
+            new State(*this,
+                      options.context ? ContextAccess::slot(*options.context)
+                                      : detail::copy_current_context(),
+                      std::forward<F>(f), std::forward<Args>(args)...));
+    }
+    void check_open() const {
+        if (closed_.load(std::memory_order_relaxed)) [[unlikely]] throw_closed();
+    }
+    void check_thread() const {
+        if (debug_) [[unlikely]] throw_if_wrong_thread();
+    }
+    [[noreturn]] void throw_closed() const;
+    void throw_if_wrong_thread() const;
+    detail::Ref<detail::HandleState> schedule(detail::Ref<detail::HandleState> handle) noexcept;
+    detail::Ref<detail::HandleState> post(detail::Ref<detail::HandleState> handle) noexcept;
+    detail::Ref<detail::HandleState> schedule_at(time_point when,
+                                                 detail::Ref<detail::HandleState> handle);
+    [[nodiscard]] time_point after(std::chrono::nanoseconds delay) const noexcept;
+
+    detail::ReadyQueue ready_;
+    bool debug_ = false;
+    std::atomic<bool> closed_{false};
+    std::int64_t local_references_ = 0;               // by the thread that runs the loop
+    std::atomic<std::int64_t> foreign_references_{0};  // by everybody else
+    std::unique_ptr<detail::LoopState> state_;
+};
+
+// Closes the loop if need be, and frees it once no future looks at it any more.
+struct LoopDeleter {
+    void operator()(EventLoop* loop) const noexcept;
+};
+using EventLoopPtr = std::unique_ptr<EventLoop, LoopDeleter>;
+
+// A loop of its own, not installed as current. From any thread.
+// Throws: OSError when the kernel has no descriptors left, NotImplementedError when a
+// proactor was asked for by name that the kernel refuses.
+[[nodiscard]] EventLoopPtr new_event_loop(LoopOptions options = {});
+
+// The loop that runs in this thread.
+// Throws: RuntimeError when there is none; a forked child has none.
+[[nodiscard]] EventLoop& get_running_loop();
+// The running loop, else the one set for this thread. On the main thread, where none was
+// set, makes one, which the process then owns.
+// Throws: RuntimeError elsewhere.
+[[nodiscard]] EventLoop& get_event_loop();
+// For this thread; does not own it. nullptr removes it.
+void set_event_loop(EventLoop* loop) noexcept;
+// For authors of loops: the running loop or null, and how to set it.
+[[nodiscard]] EventLoop* get_running_loop_or_null() noexcept;
+void set_running_loop(EventLoop* loop) noexcept;
+
+}  // namespace asyncio

@@ -1,0 +1,290 @@
+// asyncio/futures_detail.hpp - private: the state behind Future and Task handles, and the
+// list of who waits for it.
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <asyncio/events_detail.hpp>
+#include <asyncio/exceptions.hpp>
+#include <asyncio/memory_detail.hpp>
+
+namespace asyncio::detail {
+
+class FutureBase;
+class TaskBase;
+
+// The text given to cancel(); most cancellations have none.
+using CancelMessage = std::optional<std::string>;
+
+enum class FutureState : std::uint8_t { pending, cancelled, finished };
+
+struct DoneLinks {
+    DoneLinks* next = nullptr;
+    DoneLinks* previous = nullptr;
+};
+
+// Somebody to tell when a future is done: an awaiting coroutine, a done callback, a gather.
+class DoneNode : public DoneLinks {
+  public:
+    DoneNode() = default;
+    DoneNode(const DoneNode&) = delete;
+    DoneNode& operator=(const DoneNode&) = delete;
+
+    // Schedules what is to happen. Called once, unlinked, in the order of registration.
+    virtual void fire(FutureBase& future) noexcept = 0;
+    // The future is destroyed while pending.
+    virtual void abandon() noexcept {}
+    // The task or future that waits, for call graphs; null for a plain callback.
+    [[nodiscard]] virtual FutureBase* waiter() const noexcept { return nullptr; }
+
+    [[nodiscard]] bool linked() const noexcept { return previous != nullptr; }
+
+  protected:
+    ~DoneNode() = default;
+};
+
+// A circular list through its own head, in order of registration.
+class DoneList {
+  public:
+    DoneList() noexcept { head_.next = head_.previous = &head_; }
+    DoneList(const DoneList&) = delete;
+    DoneList& operator=(const DoneList&) = delete;
+
+    [[nodiscard]] bool empty() const noexcept { return head_.next == &head_; }
+    void push_back(DoneNode* node) noexcept {
+        node->next = &head_;
+        node->previous = head_.previous;
+        head_.previous->next = node;
+        head_.previous = node;
+    }
+    [[nodiscard]] DoneNode* pop_front() noexcept {
+        DoneNode* node = first();
+        if (node != nullptr) unlink(node);
+        return node;
+    }
+    static void unlink(DoneNode* node) noexcept {
+        node->previous->next = node->next;
+        node->next->previous = node->previous;
+        node->next = node->previous = nullptr;
+    }
+    [[nodiscard]] DoneNode* first() const noexcept {
+        return head_.next == &head_ ? nullptr : static_cast<DoneNode*>(head_.next);
+    }
+    [[nodiscard]] DoneNode* after(const DoneNode* node) const noexcept {
+        return node->next == &head_ ? nullptr : static_cast<DoneNode*>(node->next);
+    }
+
+  private:
+    DoneLinks head_;
+};
+
+// Holds the loop's memory for as long as a future may still look at it.
+class LoopReference {
+  public:
+    explicit LoopReference(EventLoop& loop) noexcept;
+    LoopReference(const LoopReference& other) noexcept : LoopReference(*other.loop_) {}
+    LoopReference& operator=(const LoopReference&) = delete;
+    ~LoopReference();
+    [[nodiscard]] EventLoop& operator*() const noexcept { return *loop_; }
+    [[nodiscard]] EventLoop* get() const noexcept { return loop_; }
+
+  private:
+    EventLoop* loop_;
+};
+
+class FutureBase : public Recycled {
+  public:
+    FutureBase(const FutureBase&) = delete;
+    FutureBase& operator=(const FutureBase&) = delete;
+
+    void add_reference() noexcept { references_.add(); }
+    void drop_reference() noexcept {
+        if (references_.drop()) dispose();
+    }
+
+    [[nodiscard]] EventLoop& loop() const noexcept { return *loop_; }
+    [[nodiscard]] FutureState state() const noexcept { return state_; }
+    [[nodiscard]] bool done() const noexcept { return state_ != FutureState::pending; }
+    [[nodiscard]] bool cancelled() const noexcept { return state_ == FutureState::cancelled; }
+    [[nodiscard]] bool is_task() const noexcept { return is_task_; }
+
+    // False when done. What it means is the derived class's.
+    virtual bool cancel(CancelMessage message);
+    // "<Future pending>", "<Task 'Task-3' finished>": for messages.
+    [[nodiscard]] virtual std::string repr() const;
+
+    // Throws InvalidStateError while pending, CancelledError when cancelled, and the
+    // exception when there is one. Marks it as retrieved.
+    void throw_unless_result() {
+        if (state_ != FutureState::finished || exception_) [[unlikely]] throw_error();
+    }
+    // Null when there is a result. Throws while pending and when cancelled.
+    [[nodiscard]] std::exception_ptr exception();
+    // As a cancelled future gives it to who awaits it. Never null for a cancelled future.
+    [[nodiscard]] std::exception_ptr cancelled_error() const;
+    // As exception(), but a cancellation is returned as well. For a future that is done.
+    [[nodiscard]] std::exception_ptr take_error();
+    // What is stored, without counting as having looked.
+    [[nodiscard]] const std::exception_ptr& peek_exception() const noexcept { return exception_; }
+    void mark_retrieved() noexcept { report_exception_ = false; }
+
+    void set_exception(std::exception_ptr error);
+    // Checks, for whoever stores a value next.
+    void require_pending(const char* operation) const;
+    void finish_with_result() noexcept;
+
+    void add_waiter(DoneNode* node) noexcept { waiters_.push_back(node); }
+    void remove_waiter(DoneNode* node) noexcept { DoneList::unlink(node); }
+    [[nodiscard]] DoneList& waiters() noexcept { return waiters_; }
+
+    // Where it was made.
+    std::source_location created;
+
+  protected:
+    FutureBase(EventLoop& loop, std::source_location where, bool is_task) noexcept;
+    virtual ~FutureBase();
+
+    // Tells the exception handler what is lost when nobody holds this any more. Called with
+    // the future alive again, so that the handler may keep it.
+    virtual void report_loss();
+    [[nodiscard]] virtual bool is_loss() const noexcept { return report_exception_; }
+    void call_handler(std::string message);
+    [[noreturn]] void throw_error();
+
+    void finish_with_error(std::exception_ptr error) noexcept;
+    void finish_cancelled(std::exception_ptr error) noexcept;
+
+    void set_message(CancelMessage message);
+    [[nodiscard]] CancelMessage take_message() noexcept {
+        return cancel_message_ ? std::move(*cancel_message_) : std::nullopt;
+    }
+    [[nodiscard]] CancelMessage peek_message() const {
+        return cancel_message_ ? *cancel_message_ : std::nullopt;
+    }
+
+    bool log_destroyed_pending_ = true;
+    bool must_cancel_ = false;  // these are a task's; here to share the padding
+    bool started_ = false;
+    bool stepping_ = false;
+
+  private:
+    void dispose() noexcept;
+    void schedule_callbacks() noexcept;
+
+    RefCount references_;
+    FutureState state_ = FutureState::pending;
+    const bool is_task_;
+    bool report_exception_ = false;
+    LoopReference loop_;
+    DoneList waiters_;
+    std::exception_ptr exception_;  // or the CancelledError that ended a task
+    std::unique_ptr<CancelMessage> cancel_message_;
+};
+
+// What a task waits for. Lives in the frame of the awaiting coroutine.
+class Suspension {
+  public:
+    // Asks what is awaited to end with a cancellation. True when it will wake the task
+    // because of this call; false when it is done already or cannot be cancelled.
+    virtual bool request_cancel(const CancelMessage& message) = 0;
+    // The future awaited, if it is one. For call graphs.
+    [[nodiscard]] virtual FutureBase* awaited() const noexcept { return nullptr; }
+
+  protected:
+    ~Suspension() = default;
+};
+
+// A value that may be absent, a reference, or void; the result slot of a future.
+template <class T>
+class Slot {
+  public:
+    Slot() noexcept {}
+    Slot(const Slot&) = delete;
+    Slot& operator=(const Slot&) = delete;
+    ~Slot() {
+        if (present_) value_.~T();
+    }
+    template <class... A>
+    void emplace(A&&... args) {
+        ::new (static_cast<void*>(std::addressof(value_))) T(std::forward<A>(args)...);
+        present_ = true;
+    }
+    [[nodiscard]] bool present() const noexcept { return present_; }
+    [[nodiscard]] T& get() noexcept { return value_; }
+    [[nodiscard]] T&& take() noexcept { return std::move(value_); }
+
+  private:
+    union {
+        T value_;
+    };
+    bool present_ = false;
+};
+
+template <class T>
+class Slot<T&> {
+  public:
+    void emplace(T& value) noexcept { value_ = std::addressof(value); }
+    [[nodiscard]] bool present() const noexcept { return value_ != nullptr; }
+    [[nodiscard]] T& get() noexcept { return *value_; }
+    [[nodiscard]] T& take() noexcept { return *value_; }
+
+  private:
+    T* value_ = nullptr;
+};
+
+template <>
+class Slot<void> {
+  public:
+    void emplace() noexcept { present_ = true; }
+    [[nodiscard]] bool present() const noexcept { return present_; }
+    void get() const noexcept {}
+    void take() const noexcept {}
+
+  private:
+    bool present_ = false;
+};
+
+// What result() gives of a shared result: a copy where there is one to be had.
+template <class T>
+struct SharedResult {
+    using type = std::conditional_t<std::is_copy_constructible_v<T>, T, const T&>;
+};
+template <class T>
+struct SharedResult<T&> {
+    using type = T&;
+};
+template <>
+struct SharedResult<void> {
+    using type = void;
+};
+
+// The result slot of a Future or Task handle's state.
+template <class T>
+[[nodiscard]] Slot<T>& slot_of(FutureBase& future) noexcept;
+
+// A future that somebody completes.
+template <class T>
+class FutureStateOf : public FutureBase {
+  public:
+    FutureStateOf(EventLoop& loop, std::source_location where) noexcept
+        : FutureBase(loop, where, false) {}
+
+    template <class... A>
+    void set_result(A&&... value) {
+        require_pending("set_result()");
+        slot.emplace(std::forward<A>(value)...);
+        finish_with_result();
+    }
+
+    Slot<T> slot;
+};
+
+}  // namespace asyncio::detail

@@ -1,0 +1,501 @@
+#include <asyncio/events.hpp>
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <string>
+
+#include <asyncio/log.hpp>
+#include <asyncio/tasks.hpp>
+
+#include "describe.hpp"
+#include "loop_state.hpp"
+
+namespace asyncio {
+
+using detail::LoopState;
+using detail::ReadyNode;
+using detail::ReadyQueue;
+using detail::Turn;
+
+namespace detail {
+
+constinit thread_local ThreadState this_thread;
+
+std::chrono::nanoseconds nanoseconds_from_seconds(double seconds) {
+    if (std::isnan(seconds)) throw ValueError("a delay must be a number of seconds, not NaN");
+    constexpr double most = 9.2e9;  // seconds that fit into 64 bits of nanoseconds
+    return std::chrono::nanoseconds(
+        static_cast<std::int64_t>(std::clamp(seconds, -most, most) * 1e9));
+}
+
+LoopReference::LoopReference(EventLoop& loop) noexcept : loop_(&loop) {
+    EventLoop::Internals::hold(loop);
+}
+LoopReference::~LoopReference() { EventLoop::Internals::let_go(*loop_); }
+
+}  // namespace detail
+
+using detail::this_thread;
+
+namespace {
+
+// Far more than there can be references: while the owner holds it, the count cannot reach
+// zero by accident.
+constexpr std::int64_t owner = std::int64_t{1} << 40;
+
+// A turn of the loop asks the kernel for completions at least this often while callbacks
+// keep it busy. As the queues of other schedulers: rarely enough to cost nothing.
+constexpr std::uint32_t turns_between_polls = 61;
+constexpr std::int64_t nanoseconds_between_polls = 50'000;
+
+bool debug_by_environment() {
+    const char* value = std::getenv("ASYNCIO_DEBUG");
+    return value != nullptr && *value != '\0' && std::string_view(value) != "0";
+}
+
+detail::ProactorKind kind_of(Proactor choice) {
+    switch (choice) {
+        case Proactor::epoll:
+            return detail::ProactorKind::epoll;
+        case Proactor::io_uring:
+            return detail::ProactorKind::io_uring;
+        case Proactor::automatic:
+            break;
+    }
+    return detail::ProactorKind::automatic;
+}
+
+std::int64_t ticks(EventLoop::time_point when) {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(when.time_since_epoch()).count();
+}
+
+}  // namespace
+
+// ---- references ---------------------------------------------------------------------------
+
+// The thread that runs the loop counts without atomics; everybody else in a second counter.
+// Only their sum means anything, and only once the owner has let go.
+void EventLoop::Internals::hold(EventLoop& loop) noexcept {
+    if (this_thread.running == &loop) {
+        ++loop.local_references_;
+    } else {
+        loop.foreign_references_.fetch_add(1, std::memory_order_relaxed);
+    }
+}
+
+void EventLoop::Internals::let_go(EventLoop& loop) noexcept {
+    if (this_thread.running == &loop) {
+        --loop.local_references_;
+    } else if (loop.foreign_references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        delete &loop;
+    }
+}
+
+EventLoopPtr EventLoop::Internals::make(const LoopOptions& options) {
+    return EventLoopPtr(new EventLoop(options));
+}
+
+void EventLoop::Internals::destroy(EventLoop* loop) noexcept {
+    if (state(*loop).running) {
+        log(LogLevel::critical, "an event loop was destroyed while running; stop it first");
+        std::abort();
+    }
+    try {
+        loop->close();
+    } catch (...) {
+        log(LogLevel::error, "closing an event loop failed: " +
+                                 describe_exception(std::current_exception()));
+    }
+    const std::int64_t merged = loop->local_references_ - owner;
+    if (loop->foreign_references_.fetch_add(merged, std::memory_order_acq_rel) + merged == 0) {
+        delete loop;
+    }
+}
+
+void LoopDeleter::operator()(EventLoop* loop) const noexcept {
+    EventLoop::Internals::destroy(loop);
+}
+
+EventLoop::EventLoop(const LoopOptions& options)
+    : debug_(options.debug.value_or(debug_by_environment())),
+      foreign_references_(owner),
+      state_(std::make_unique<LoopState>()) {
+    state_->proactor = detail::make_proactor(kind_of(options.proactor));
+}
+
+EventLoop::~EventLoop() {
+    // What other threads posted while the loop closed.
+    Internals::take_inbox(*this);
+    Internals::discard_ready(*this);
+}
+
+EventLoopPtr new_event_loop(LoopOptions options) { return EventLoop::Internals::make(options); }
+
+// ---- running ------------------------------------------------------------------------------
+
+namespace {
+
+// Marks a loop as the one that runs in this thread.
+class Running {
+  public:
+    Running(EventLoop& loop, LoopState& state) : state_(state) {
+        if (state.running) {
+            throw RuntimeError("this event loop is already running; await inside it instead");
+        }
+        if (this_thread.running != nullptr) {
+            throw RuntimeError(
+                "cannot run an event loop while another one is running in this thread");
+        }
+        state.running = true;
+        state.thread.store(std::this_thread::get_id(), std::memory_order_relaxed);
+        this_thread.running = &loop;
+    }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    ~Running() {
+        this_thread.running = nullptr;
+        state_.thread.store(std::thread::id(), std::memory_order_relaxed);
+        state_.running = false;
+        state_.stopping = false;
+    }
+
+  private:
+    LoopState& state_;
+};
+
+}  // namespace
+
+void EventLoop::run_forever() {
+    check_open();
+    const Running running(*this, *state_);
+    do {
+        Internals::run_once(*this);
+    } while (!state_->stopping);
+}
+
+void EventLoop::stop() noexcept { state_->stopping = true; }
+bool EventLoop::is_running() const noexcept { return state_->running; }
+bool EventLoop::is_closed() const noexcept { return closed_.load(std::memory_order_relaxed); }
+
+void EventLoop::Internals::run_once(EventLoop& loop) {
+    LoopState& s = *loop.state_;
+    take_inbox(loop);
+    wait(loop);
+    if (!s.timers.empty()) {
+        const std::int64_t due = now(loop);
+        while (detail::TimerNode* timer = s.timers.pop_due(due)) loop.ready_.push(timer->target);
+    }
+    if (s.interrupts.load(std::memory_order_relaxed) != 0) [[unlikely]] {
+        const int count = s.interrupts.exchange(0);
+        if (count != 0 && s.on_interrupt) s.on_interrupt(count);
+    }
+    ReadyQueue batch;
+    batch.prepend(loop.ready_);
+    try {
+        if (loop.debug_) [[unlikely]] {
+            run_ready_in_debug_mode(loop, batch);
+        } else {
+            run_ready(loop, batch);
+        }
+    } catch (...) {
+        // KeyboardInterrupt or SystemExit: what is left is for the next run.
+        loop.ready_.prepend(batch);
+        throw;
+    }
+}
+
+void EventLoop::Internals::run_ready(EventLoop& loop, ReadyQueue& batch) {
+    std::uint32_t turns = 0;
+    while (ReadyNode* node = batch.pop()) {
+        ++turns;
+        node->take(node, Turn::run);
+    }
+    loop.state_->turns_since_poll += turns;
+}
+
+void EventLoop::Internals::run_ready_in_debug_mode(EventLoop& loop, ReadyQueue& batch) {
+    while (ReadyNode* node = batch.pop()) {
+        ++loop.state_->turns_since_poll;
+        const std::string what = detail::describe_ready(node);
+        const auto start = loop.state_->proactor->now();
+        node->take(node, Turn::run);
+        const std::chrono::nanoseconds took = loop.state_->proactor->now() - start;
+        if (took >= loop.slow_callback_duration) {
+            log(LogLevel::warning, "Executing " + what + " took " +
+                                       detail::seconds_text(took) + " seconds");
+        }
+    }
+}
+
+// Lets the kernel deliver completions, and blocks when there is nothing else to do.
+void EventLoop::Internals::wait(EventLoop& loop) {
+    LoopState& s = *loop.state_;
+    if (!loop.ready_.empty() || s.stopping) {
+        if (!s.proactor->may_have_completions()) return;
+        if (s.turns_since_poll < turns_between_polls && !s.stopping &&
+            now(loop) - s.last_poll < nanoseconds_between_polls) {
+            return;
+        }
+        s.turns_since_poll = 0;
+        s.proactor->wait(std::chrono::nanoseconds(0));
+        s.last_poll = now(loop);
+        return;
+    }
+    std::optional<std::chrono::nanoseconds> timeout;
+    if (!s.timers.empty()) {
+        const std::int64_t left = s.timers.next_deadline() - now(loop);
+        timeout = std::chrono::nanoseconds(std::max<std::int64_t>(left, 0));
+    }
+    s.asleep.store(true, std::memory_order_seq_cst);
+    if (s.inbox.load(std::memory_order_seq_cst) != nullptr ||
+        s.interrupts.load(std::memory_order_seq_cst) != 0) {
+        timeout = std::chrono::nanoseconds(0);
+    }
+    s.turns_since_poll = 0;
+    s.proactor->wait(timeout);
+    s.asleep.store(false, std::memory_order_relaxed);
+    s.last_poll = now(loop);
+    take_inbox(loop);
+}
+
+void EventLoop::Internals::take_inbox(EventLoop& loop) noexcept {
+    LoopState& s = *loop.state_;
+    if (s.inbox.load(std::memory_order_relaxed) == nullptr) return;
+    ReadyNode* newest = s.inbox.exchange(nullptr, std::memory_order_acquire);
+    ReadyNode* oldest = nullptr;
+    while (newest != nullptr) newest = std::exchange(newest->next, std::exchange(oldest, newest));
+    while (oldest != nullptr) {
+        ReadyNode* next = oldest->next;
+        loop.ready_.push(oldest);
+        oldest = next;
+    }
+}
+
+void EventLoop::Internals::discard_ready(EventLoop& loop) noexcept {
+    while (ReadyNode* node = loop.ready_.pop()) node->take(node, Turn::discard);
+}
+
+void EventLoop::close() {
+    LoopState& s = *state_;
+    if (s.running) throw RuntimeError("cannot close a running event loop; call stop() first");
+    if (closed_.load(std::memory_order_relaxed)) return;
+    // In this order: completions that are still due reach frames that still exist, then the
+    // frames go, then what they had queued.
+    s.proactor->close();
+    Internals::take_inbox(*this);
+    Internals::discard_ready(*this);
+    while (s.tasks.next_task != &s.tasks) {
+        static_cast<detail::TaskBase*>(s.tasks.next_task)->abandon();
+    }
+    closed_.store(true, std::memory_order_seq_cst);
+    Internals::take_inbox(*this);
+    Internals::discard_ready(*this);
+    for (detail::TimerNode* timer : s.timers.take_all()) {
+        timer->target->take(timer->target, Turn::discard);
+    }
+    s.executor_shut_down = true;
+    s.default_executor.reset();
+    s.task_factory = nullptr;
+    s.on_interrupt = nullptr;
+}
+
+// ---- callbacks ----------------------------------------------------------------------------
+
+std::int64_t EventLoop::Internals::now(EventLoop& loop) noexcept {
+    LoopState& s = *loop.state_;
+    s.latest_time = ticks(s.proactor->now());
+    return s.latest_time;
+}
+
+EventLoop::time_point EventLoop::time() const noexcept { return state_->proactor->now(); }
+
+EventLoop::time_point EventLoop::after(std::chrono::nanoseconds delay) const noexcept {
+    const time_point now = time();
+    return delay > time_point::max() - now ? time_point::max() : now + delay;
+}
+
+void EventLoop::Internals::schedule(EventLoop& loop, detail::HandleState& handle) noexcept {
+    handle.add_reference();
+    loop.ready_.push(&handle);
+}
+
+detail::Ref<detail::HandleState> EventLoop::schedule(
+    detail::Ref<detail::HandleState> handle) noexcept {
+    Internals::schedule(*this, *handle);
+    return handle;
+}
+
+detail::Ref<detail::HandleState> EventLoop::schedule_at(time_point when,
+                                                        detail::Ref<detail::HandleState> handle) {
+    handle->timer.deadline = ticks(when);
+    handle->timer.target = handle.get();
+    state_->timers.arm(handle->timer, state_->latest_time);
+    handle->add_reference();
+    return handle;
+}
+
+detail::Ref<detail::HandleState> EventLoop::post(
+    detail::Ref<detail::HandleState> handle) noexcept {
+    LoopState& s = *state_;
+    handle->set_threadsafe();
+    handle->add_reference();
+    ReadyNode* node = handle.get();
+    node->next = s.inbox.load(std::memory_order_relaxed);
+    while (!s.inbox.compare_exchange_weak(node->next, node, std::memory_order_seq_cst)) {
+    }
+    if (s.asleep.load(std::memory_order_seq_cst) && s.asleep.exchange(false)) s.proactor->wake();
+    return handle;
+}
+
+void EventLoop::Internals::interrupt(EventLoop& loop) noexcept {
+    LoopState& s = *loop.state_;
+    s.interrupts.fetch_add(1, std::memory_order_seq_cst);
+    if (s.asleep.exchange(false)) s.proactor->wake();
+}
+
+void EventLoop::throw_closed() const { throw RuntimeError("the event loop is closed"); }
+
+void EventLoop::throw_if_wrong_thread() const {
+    const std::thread::id thread = state_->thread.load(std::memory_order_relaxed);
+    if (thread != std::thread::id() && thread != std::this_thread::get_id()) {
+        throw RuntimeError(
+            "the event loop was called from another thread than the one it runs in; use "
+            "call_soon_threadsafe()");
+    }
+}
+
+std::string_view EventLoop::proactor_name() const noexcept { return state_->proactor->name(); }
+
+void EventLoop::set_task_factory(TaskFactory factory) {
+    state_->task_factory = std::move(factory);
+}
+const EventLoop::TaskFactory& EventLoop::get_task_factory() const noexcept {
+    return state_->task_factory;
+}
+
+// ---- errors -------------------------------------------------------------------------------
+
+void EventLoop::set_exception_handler(ExceptionHandler handler) {
+    state_->exception_handler = std::move(handler);
+}
+const EventLoop::ExceptionHandler& EventLoop::get_exception_handler() const noexcept {
+    return state_->exception_handler;
+}
+
+namespace {
+
+// The context of what failed, current while its handler runs.
+class ConcernedContext {
+  public:
+    explicit ConcernedContext(const ExceptionContext& context) {
+        if (context.future && context.future.state().is_task()) {
+            slot_ = static_cast<detail::TaskBase&>(context.future.state()).context();
+        } else if (context.handle) {
+            slot_ = ContextAccess::slot(context.handle.get_context());
+        } else {
+            return;
+        }
+        entered_ = true;
+        previous_ = detail::exchange_current_context(&slot_);
+    }
+    ConcernedContext(const ConcernedContext&) = delete;
+    ConcernedContext& operator=(const ConcernedContext&) = delete;
+    ~ConcernedContext() {
+        if (entered_) detail::exchange_current_context(previous_);
+    }
+
+  private:
+    detail::ContextSlot slot_;
+    detail::ContextSlot* previous_ = nullptr;
+    bool entered_ = false;
+};
+
+}  // namespace
+
+void EventLoop::call_exception_handler(const ExceptionContext& context) {
+    try {
+        if (!state_->exception_handler) {
+            default_exception_handler(context);
+            return;
+        }
+        const ConcernedContext entered(context);
+        const ExceptionHandler handler = state_->exception_handler;  // it may replace itself
+        handler(*this, context);
+    } catch (const KeyboardInterrupt&) {
+        throw;
+    } catch (const SystemExit&) {
+        throw;
+    } catch (...) {
+        const std::exception_ptr error = std::current_exception();
+        if (!state_->exception_handler) {
+            log(LogLevel::error, "Exception in default exception handler: " +
+                                     describe_exception(error));
+            return;
+        }
+        ExceptionContext second;
+        second.message = "Unhandled error in exception handler";
+        second.exception = error;
+        default_exception_handler(second);
+    }
+}
+
+void EventLoop::default_exception_handler(const ExceptionContext& context) {
+    std::string text = context.message.empty() ? "Unhandled exception in event loop"
+                                               : context.message;
+    if (context.future) text += "\nfuture: " + context.future.repr();
+    if (context.handle) text += "\nhandle: a callback of the loop";
+    if (!context.source.empty()) text += "\nsource: " + context.source;
+    if (context.exception) text += "\n" + describe_exception(context.exception);
+    log(LogLevel::error, text);
+}
+
+// ---- access -------------------------------------------------------------------------------
+
+namespace {
+
+constinit thread_local EventLoop* set_loop = nullptr;
+constinit thread_local bool loop_was_set = false;
+
+void forget_loops_in_forked_child() {
+    this_thread = {};
+    set_loop = nullptr;
+}
+
+[[maybe_unused]] const int fork_handler =
+    pthread_atfork(nullptr, nullptr, &forget_loops_in_forked_child);
+
+}  // namespace
+
+EventLoop* get_running_loop_or_null() noexcept { return this_thread.running; }
+void set_running_loop(EventLoop* loop) noexcept { this_thread.running = loop; }
+
+EventLoop& get_running_loop() {
+    if (this_thread.running == nullptr) [[unlikely]] {
+        throw RuntimeError("no event loop runs in this thread; start one with asyncio::run()");
+    }
+    return *this_thread.running;
+}
+
+EventLoop& get_event_loop() {
+    if (this_thread.running != nullptr) return *this_thread.running;
+    if (set_loop != nullptr) return *set_loop;
+    if (loop_was_set || getpid() != gettid()) {
+        throw RuntimeError(
+            "there is no current event loop in this thread; make one with new_event_loop()");
+    }
+    static EventLoopPtr of_the_process;
+    of_the_process = new_event_loop();
+    set_event_loop(of_the_process.get());
+    return *of_the_process;
+}
+
+void set_event_loop(EventLoop* loop) noexcept {
+    set_loop = loop;
+    loop_was_set = true;
+}
+
+}  // namespace asyncio

@@ -1,0 +1,199 @@
+#include <asyncio/futures.hpp>
+
+#include <asyncio/tasks_detail.hpp>
+
+#include "describe.hpp"
+#include "loop_state.hpp"
+
+namespace asyncio {
+
+namespace detail {
+
+FutureBase::FutureBase(EventLoop& loop, std::source_location where, bool is_task) noexcept
+    : created(where), is_task_(is_task), loop_(loop) {}
+
+FutureBase::~FutureBase() {
+    while (DoneNode* node = waiters_.pop_front()) node->abandon();
+}
+
+void FutureBase::dispose() noexcept {
+    if (!is_loss()) [[likely]] {
+        delete this;
+        return;
+    }
+    const Ref<FutureBase> alive_again(this);
+    try {
+        report_loss();
+    } catch (...) {
+        // KeyboardInterrupt out of a handler cannot leave a destructor.
+    }
+}
+
+void FutureBase::report_loss() {
+    report_exception_ = false;
+    call_handler("Future exception was never retrieved");
+}
+
+void FutureBase::call_handler(std::string message) {
+    ExceptionContext context;
+    context.message = std::move(message);
+    context.exception = exception_;
+    context.source = place_text(created);
+    context.future = AnyFuture(Ref<FutureBase>(this));
+    loop().call_exception_handler(context);
+}
+
+bool FutureBase::cancel(CancelMessage message) {
+    report_exception_ = false;
+    if (done()) return false;
+    set_message(std::move(message));
+    finish_cancelled(nullptr);
+    return true;
+}
+
+std::string FutureBase::repr() const {
+    switch (state_) {
+        case FutureState::pending:
+            return "<Future pending>";
+        case FutureState::cancelled:
+            return "<Future cancelled>";
+        case FutureState::finished:
+            break;
+    }
+    return exception_ ? "<Future finished exception=" + describe_exception(exception_) + ">"
+                      : "<Future finished>";
+}
+
+void FutureBase::throw_error() {
+    if (state_ == FutureState::pending) {
+        throw InvalidStateError("the result of " + repr() + " is not set yet; await it first");
+    }
+    report_exception_ = false;
+    std::rethrow_exception(cancelled() ? cancelled_error() : exception_);
+}
+
+std::exception_ptr FutureBase::exception() {
+    if (state_ == FutureState::pending) {
+        throw InvalidStateError("the exception of " + repr() + " is not set yet; await it first");
+    }
+    report_exception_ = false;
+    if (cancelled()) std::rethrow_exception(cancelled_error());
+    return exception_;
+}
+
+std::exception_ptr FutureBase::cancelled_error() const {
+    if (exception_) return exception_;
+    const CancelMessage* text = cancel_message_.get();
+    return std::make_exception_ptr(text && *text ? CancelledError(**text) : CancelledError());
+}
+
+std::exception_ptr FutureBase::take_error() {
+    report_exception_ = false;
+    return cancelled() ? cancelled_error() : exception_;
+}
+
+void FutureBase::set_message(CancelMessage message) {
+    if (message) {
+        cancel_message_ = std::make_unique<CancelMessage>(std::move(message));
+    } else {
+        cancel_message_.reset();
+    }
+}
+
+void FutureBase::require_pending(const char* operation) const {
+    if (done()) [[unlikely]] {
+        throw InvalidStateError(std::string(operation) + " on " + repr() +
+                                ": it is done already; ask done() first");
+    }
+}
+
+void FutureBase::set_exception(std::exception_ptr error) {
+    require_pending("set_exception()");
+    if (!error) throw TypeError("set_exception() needs an exception, not a null pointer");
+    finish_with_error(std::move(error));
+}
+
+void FutureBase::finish_with_result() noexcept {
+    state_ = FutureState::finished;
+    schedule_callbacks();
+}
+
+void FutureBase::finish_with_error(std::exception_ptr error) noexcept {
+    exception_ = std::move(error);
+    state_ = FutureState::finished;
+    report_exception_ = true;
+    schedule_callbacks();
+}
+
+void FutureBase::finish_cancelled(std::exception_ptr error) noexcept {
+    exception_ = std::move(error);
+    state_ = FutureState::cancelled;
+    schedule_callbacks();
+}
+
+void FutureBase::schedule_callbacks() noexcept {
+    while (DoneNode* node = waiters_.pop_front()) node->fire(*this);
+}
+
+// ---- done callbacks -----------------------------------------------------------------------
+
+void DoneHandle::fire(FutureBase& future) noexcept {
+    future_ = Ref<FutureBase>(&future);
+    HandleState& self = *this;
+    // The list's reference becomes the ready queue's.
+    EventLoop::Internals::ready(loop()).push(&self);
+}
+
+std::uint64_t add_done_callback(FutureBase& future, Ref<DoneHandle> handle) {
+    static constinit std::atomic<std::uint64_t> next{1};
+    if (future.loop().is_closed() && future.done()) {
+        throw RuntimeError("the event loop is closed");
+    }
+    const std::uint64_t token = next.fetch_add(1, std::memory_order_relaxed);
+    handle->token = token;
+    DoneHandle* node = handle.detach();
+    if (future.done()) {
+        node->fire(future);
+    } else {
+        future.add_waiter(node);
+    }
+    return token;
+}
+
+namespace {
+
+template <class Matches>
+std::size_t remove_if(FutureBase& future, Matches matches) noexcept {
+    std::size_t removed = 0;
+    DoneList& waiters = future.waiters();
+    for (DoneNode* node = waiters.first(); node != nullptr;) {
+        DoneNode* next = waiters.after(node);
+        if (auto* handle = dynamic_cast<DoneHandle*>(node); handle && matches(*handle)) {
+            DoneList::unlink(node);
+            handle->abandon();
+            ++removed;
+        }
+        node = next;
+    }
+    return removed;
+}
+
+}  // namespace
+
+std::size_t remove_done_callback(FutureBase& future, std::uint64_t token) noexcept {
+    return remove_if(future, [token](DoneHandle& handle) { return handle.token == token; });
+}
+
+std::size_t remove_done_callbacks(FutureBase& future, const void* function,
+                                  const std::type_info& type) noexcept {
+    return remove_if(future,
+                     [&](DoneHandle& handle) { return handle.equals(function, type); });
+}
+
+}  // namespace detail
+
+void AnyFuture::throw_empty() {
+    throw RuntimeError("this handle names no future: it was moved from or never assigned");
+}
+
+}  // namespace asyncio

@@ -1,0 +1,75 @@
+// The private half of EventLoop.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include <asyncio/events.hpp>
+#include <asyncio/tasks_detail.hpp>
+
+#include "proactors/proactor.hpp"
+#include "timer_queue.hpp"
+
+namespace asyncio {
+
+namespace detail {
+
+struct LoopState {
+    std::unique_ptr<Proactor> proactor;
+    TimerQueue timers;
+    std::int64_t latest_time = 0;  // of the last look at the clock
+
+    // Handles from other threads, newest first.
+    std::atomic<ReadyNode*> inbox{nullptr};
+    // Set while the loop may block; whoever clears it wakes it.
+    std::atomic<bool> asleep{false};
+
+    bool running = false;
+    bool stopping = false;
+    std::atomic<std::thread::id> thread;
+
+    // How often Ctrl-C was pressed and not yet seen, and what the runner does about it.
+    std::atomic<int> interrupts{0};
+    std::function<void(int)> on_interrupt;
+
+    TaskLinks tasks;  // a circular list of those not done, in order of creation
+    EventLoop::ExceptionHandler exception_handler;
+    EventLoop::TaskFactory task_factory;
+
+    std::shared_ptr<concurrent::futures::ThreadPoolExecutor> default_executor;
+    bool executor_shut_down = false;
+    std::function<Coroutine<void>()> asyncgen_shutdown;
+
+    // How much ran since the kernel was last asked, and when that was.
+    std::uint32_t turns_since_poll = 0;
+    std::int64_t last_poll = 0;
+
+    LoopState() noexcept { tasks.next_task = tasks.previous_task = &tasks; }
+};
+
+}  // namespace detail
+
+struct EventLoop::Internals {
+    static detail::LoopState& state(const EventLoop& loop) noexcept { return *loop.state_; }
+    static detail::ReadyQueue& ready(EventLoop& loop) noexcept { return loop.ready_; }
+    static void hold(EventLoop& loop) noexcept;
+    static void let_go(EventLoop& loop) noexcept;
+    static EventLoopPtr make(const LoopOptions& options);
+    static void destroy(EventLoop* loop) noexcept;
+
+    static void run_once(EventLoop& loop);
+    static void run_ready(EventLoop& loop, detail::ReadyQueue& batch);
+    static void run_ready_in_debug_mode(EventLoop& loop, detail::ReadyQueue& batch);
+    static void wait(EventLoop& loop);
+    static void take_inbox(EventLoop& loop) noexcept;
+    static void discard_ready(EventLoop& loop) noexcept;
+    static std::int64_t now(EventLoop& loop) noexcept;
+    static void schedule(EventLoop& loop, detail::HandleState& handle) noexcept;
+    // From a signal handler: counts one Ctrl-C and wakes the loop.
+    static void interrupt(EventLoop& loop) noexcept;
+};
+
+}  // namespace asyncio

@@ -1,0 +1,530 @@
+#include <asyncio/tasks.hpp>
+
+#include <algorithm>
+#include <atomic>
+
+#include <asyncio/log.hpp>
+
+#include "describe.hpp"
+#include "loop_state.hpp"
+
+namespace asyncio {
+
+namespace detail {
+
+constinit thread_local void* frame_already_destroyed = nullptr;
+
+namespace {
+
+// "Task-1", "Task-2", ... over all loops, as in CPython.
+std::uintptr_t next_task_name() noexcept {
+    static constinit std::atomic<std::uintptr_t> last{0};
+    std::uintptr_t number;
+    if (single_threaded()) {
+        number = last.load(std::memory_order_relaxed) + 1;
+        last.store(number, std::memory_order_relaxed);
+    } else {
+        number = last.fetch_add(1, std::memory_order_relaxed) + 1;
+    }
+    return number << 1 | 1;
+}
+
+bool ends_the_program(const std::exception_ptr& error) noexcept {
+    return holds_exception<KeyboardInterrupt>(error) || holds_exception<SystemExit>(error);
+}
+
+}  // namespace
+
+void throw_not_awaitable(bool moved_from) {
+    throw RuntimeError(moved_from
+                           ? "cannot await this coroutine: it was moved from; await the object "
+                             "that holds it now"
+                           : "cannot await this coroutine again: it is being awaited or was "
+                             "awaited already. A coroutine runs once; wrap it with "
+                             "create_task() to await it from several places");
+}
+
+void report_never_awaited(PromiseBase& promise) noexcept {
+    try {
+        const std::string name = function_text(promise.where().function_name());
+        ExceptionContext context;
+        context.message = "coroutine '" + name + "' was never awaited";
+        context.source = place_text(promise.where());
+        if (EventLoop* loop = this_thread.running) {
+            loop->call_exception_handler(context);
+        } else {
+            log(LogLevel::warning, context.message + "\nsource: " + context.source);
+        }
+    } catch (...) {
+        // A report out of a destructor; there is nobody to tell.
+    }
+}
+
+// ---- task state ---------------------------------------------------------------------------
+
+TaskBase::TaskBase(EventLoop& loop, std::coroutine_handle<> root, FrameLink start,
+                   std::source_location where) noexcept
+    : FutureBase(loop, where, true), root_(root), resume_at_(start), name_(next_task_name()) {
+    node().take = &TaskBase::take_first_step;
+}
+
+TaskBase::~TaskBase() {
+    destroy_frames();
+    if ((name_ & 1) == 0) delete reinterpret_cast<std::string*>(name_);
+}
+
+bool TaskBase::is_loss() const noexcept {
+    return FutureBase::is_loss() || (!done() && started_ && root_ && log_destroyed_pending_);
+}
+
+void TaskBase::report_loss() {
+    if (!done()) {
+        log_destroyed_pending_ = false;
+        call_handler("Task was destroyed but it is pending!");
+    } else {
+        mark_retrieved();
+        call_handler("Task exception was never retrieved");
+    }
+}
+
+// From the innermost frame outwards, so that locals go in the order in which they would by
+// unwinding, and a million frames deep needs no stack.
+void TaskBase::destroy_frames() noexcept {
+    if (!root_) return;
+    PromiseBase* inner = started_ ? resume_at_.promise() : nullptr;
+    while (inner != nullptr && inner->handle() != root_) {
+        PromiseBase* outer = inner->parent().promise();
+        if (outer == nullptr) break;  // a foreign coroutine owns the rest
+        const std::coroutine_handle<> frame = inner->handle();
+        frame.destroy();
+        frame_already_destroyed = frame.address();
+        inner = outer;
+    }
+    std::exchange(root_, nullptr).destroy();
+    frame_already_destroyed = nullptr;
+    resume_at_ = FrameLink();
+    waiting_on_ = nullptr;
+}
+
+void TaskBase::link() noexcept {
+    TaskLinks& head = EventLoop::Internals::state(loop()).tasks;
+    next_task = &head;
+    previous_task = head.previous_task;
+    head.previous_task->next_task = this;
+    head.previous_task = this;
+}
+
+void TaskBase::unlink() noexcept {
+    previous_task->next_task = next_task;
+    next_task->previous_task = previous_task;
+    next_task = previous_task = nullptr;
+}
+
+void TaskBase::abandon() noexcept {
+    const Ref<FutureBase> self = Ref<FutureBase>::adopt(this);  // the loop's
+    unlink();
+    try {
+        if (is_loss()) report_loss();
+    } catch (...) {
+        // KeyboardInterrupt out of a handler cannot stop a loop from closing.
+    }
+    destroy_frames();
+}
+
+std::string TaskBase::repr() const {
+    std::string text = "<Task '" + name() + "' ";
+    if (!done()) {
+        text += cancel_requests_ > 0 ? "cancelling" : "pending";
+        if (PromiseBase* frame = innermost()) text += " at " + place_text(frame->where());
+    } else if (cancelled()) {
+        text += "cancelled";
+    } else {
+        text += "finished";
+        if (peek_exception()) text += " exception=" + describe_exception(peek_exception());
+    }
+    return text + ">";
+}
+
+std::string TaskBase::name() const {
+    if ((name_ & 1) != 0) return "Task-" + std::to_string(name_ >> 1);
+    return *reinterpret_cast<const std::string*>(name_);
+}
+
+void TaskBase::set_name(std::string name) {
+    auto* text = new std::string(std::move(name));
+    if ((name_ & 1) == 0) delete reinterpret_cast<std::string*>(name_);
+    name_ = reinterpret_cast<std::uintptr_t>(text);
+}
+
+PromiseBase* TaskBase::innermost() const noexcept {
+    if (!root_) return nullptr;
+    if (PromiseBase* frame = resume_at_.promise()) return frame;
+    return FrameLink(std::coroutine_handle<PromiseBase>::from_address(root_.address())).promise();
+}
+
+// ---- running ------------------------------------------------------------------------------
+
+bool TaskBase::owns(const ReadyNode* node) noexcept {
+    return node->take == &TaskBase::take_step || node->take == &TaskBase::take_first_step ||
+           node->take == &SleepAwaiterBase::take_timer_turn;
+}
+
+void TaskBase::start(bool eager) {
+    started_ = true;
+    add_reference();  // the loop's, until the task is done
+    link();
+    if (eager && this_thread.running == &loop()) {
+        take_first_step(&node(), Turn::run);
+    } else {
+        EventLoop::Internals::ready(loop()).push(&node());
+    }
+}
+
+void TaskBase::take_first_step(ReadyNode* node, Turn turn) {
+    if (turn == Turn::discard) return;
+    TaskBase& task = from_node(node);
+    node->take = &TaskBase::take_step;
+    if (task.must_cancel_) [[unlikely]] {
+        // No statement of the body runs.
+        task.unlink();
+        task.destroy_frames();
+        task.must_cancel_ = false;
+        const Ref<FutureBase> self = Ref<FutureBase>::adopt(&task);
+        task.finish_cancelled(task.make_cancelled_error());
+        return;
+    }
+    task.step(task.root_);
+}
+
+void TaskBase::take_step(ReadyNode* node, Turn turn) {
+    if (turn == Turn::discard) return;
+    TaskBase& task = from_node(node);
+    task.waiting_on_ = nullptr;
+    task.step(task.resume_at_.handle());
+}
+
+void TaskBase::step(std::coroutine_handle<> frame) {
+    ThreadState& thread = this_thread;
+    TaskBase* const previous = std::exchange(thread.task, this);
+    ContextSlot* const context = exchange_current_context(&context_);
+    stepping_ = true;
+    frame.resume();
+    stepping_ = false;
+    exchange_current_context(context);
+    thread.task = previous;
+    if (root_.done()) finish();
+}
+
+void TaskBase::finish() {
+    const Ref<FutureBase> self = Ref<FutureBase>::adopt(this);  // the loop's
+    unlink();
+    std::exception_ptr error = collect();
+    std::exchange(root_, nullptr).destroy();
+    resume_at_ = FrameLink();
+    if (!error) [[likely]] {
+        if (must_cancel_) [[unlikely]] {
+            must_cancel_ = false;
+            finish_cancelled(make_cancelled_error());
+        } else {
+            finish_with_result();
+        }
+        return;
+    }
+    if (holds_exception<CancelledError>(error)) {
+        finish_cancelled(std::move(error));
+        return;
+    }
+    const bool escapes = ends_the_program(error);
+    finish_with_error(error);
+    if (escapes) [[unlikely]] std::rethrow_exception(error);
+}
+
+void TaskBase::wake() noexcept { EventLoop::Internals::ready(loop()).push(&node()); }
+
+// ---- cancelling ---------------------------------------------------------------------------
+
+bool TaskBase::cancel(CancelMessage message) {
+    mark_retrieved();
+    if (done()) return false;
+    ++cancel_requests_;
+    if (waiting_on_ != nullptr && waiting_on_->request_cancel(message)) return true;
+    must_cancel_ = true;
+    set_message(std::move(message));
+    return true;
+}
+
+unsigned TaskBase::uncancel() noexcept {
+    if (cancel_requests_ > 0 && --cancel_requests_ == 0) must_cancel_ = false;
+    return cancel_requests_;
+}
+
+void TaskBase::hand_on_cancel() {
+    if (waiting_on_->request_cancel(peek_message())) must_cancel_ = false;
+}
+
+std::exception_ptr TaskBase::make_cancelled_error() {
+    CancelMessage message = take_message();
+    return std::make_exception_ptr(message ? CancelledError(std::move(*message))
+                                           : CancelledError());
+}
+
+void TaskBase::deliver_cancel(bool already_cancelled) {
+    must_cancel_ = false;
+    if (already_cancelled) return;  // the awaiter throws the operation's own
+    CancelMessage message = take_message();
+    if (message) throw CancelledError(std::move(*message));
+    throw CancelledError();
+}
+
+// ---- awaiting -----------------------------------------------------------------------------
+
+TaskBase& require_current_task(const char* what) {
+    TaskBase* task = this_thread.task;
+    if (task == nullptr) [[unlikely]] {
+        throw RuntimeError(std::string(what) +
+                           " was awaited outside of a task; use create_task() or run()");
+    }
+    return *task;
+}
+
+void suspend_task(TaskBase& task, FrameLink resume_at, Suspension* waiting_on) noexcept {
+    task.suspend(resume_at, waiting_on);
+}
+void wake_task(TaskBase& task) noexcept { task.wake(); }
+void throw_if_cancelled(TaskBase& task, bool already_cancelled) {
+    task.throw_if_cancelled(already_cancelled);
+}
+
+void FutureAwaiterBase::suspend(FrameLink frame) {
+    TaskBase& task = require_current_task("a future");
+    if (&future_->loop() != &task.loop()) {
+        throw RuntimeError(task.repr() + " got " + future_->repr() +
+                           " attached to a different loop");
+    }
+    if (future_.get() == &task) throw RuntimeError("Task cannot await on itself: " + task.repr());
+    task_ = &task;
+    future_->add_waiter(this);
+    task.suspend(frame, this);
+    if (task.must_cancel()) [[unlikely]] task.hand_on_cancel();
+}
+
+bool FutureAwaiterBase::request_cancel(const CancelMessage& message) {
+    return future_->cancel(message);
+}
+void FutureAwaiterBase::fire(FutureBase&) noexcept { task_->wake(); }
+FutureBase* FutureAwaiterBase::waiter() const noexcept { return task_; }
+
+void Yield::suspend(FrameLink frame) {
+    task_ = &require_current_task("a yield");
+    task_->suspend(frame, this);
+    task_->wake();
+}
+
+void SleepAwaiterBase::suspend(FrameLink frame) {
+    task_ = &require_current_task("sleep()");
+    task_->suspend(frame, this);
+    if (timer_.deadline <= 0) {
+        phase_ = Phase::yielding;
+        task_->wake();
+        return;
+    }
+    LoopState& state = EventLoop::Internals::state(task_->loop());
+    const std::int64_t now = EventLoop::Internals::now(task_->loop());
+    timer_.deadline = timer_.deadline > INT64_MAX - now ? INT64_MAX - 1 : now + timer_.deadline;
+    timer_.target = &task_->node();
+    task_->node().take = &SleepAwaiterBase::take_timer_turn;
+    state.timers.arm(timer_, now);
+    if (task_->must_cancel()) [[unlikely]] task_->hand_on_cancel();
+}
+
+void SleepAwaiterBase::disarm() noexcept {
+    EventLoop::Internals::state(task_->loop()).timers.cancel(timer_);
+    task_->node().take = &TaskBase::take_step;
+}
+
+void SleepAwaiterBase::take_timer_turn(ReadyNode* node, Turn turn) {
+    if (turn == Turn::discard) return;
+    TaskBase& task = TaskBase::from_node(node);
+    node->take = &TaskBase::take_step;
+    // A cancellation that came first stays.
+    auto* sleep = static_cast<SleepAwaiterBase*>(task.waiting_on());
+    if (sleep->phase_ == Phase::sleeping) sleep->phase_ = Phase::fired;
+    task.wake();
+}
+
+bool SleepAwaiterBase::request_cancel(const CancelMessage& message) {
+    if (phase_ != Phase::sleeping) return false;
+    phase_ = Phase::cancelled;
+    if (message) message_ = std::make_unique<CancelMessage>(message);
+    if (timer_.armed()) {
+        disarm();
+        task_->wake();
+    }
+    // Otherwise the timer's own turn is due, and it wakes the task.
+    return true;
+}
+
+bool SleepAwaiterBase::must_cancel() const noexcept { return task_->must_cancel(); }
+
+void SleepAwaiterBase::throw_cancelled() {
+    task_->throw_if_cancelled(phase_ == Phase::cancelled);
+    if (message_) throw CancelledError(**message_);
+    throw CancelledError();
+}
+
+// ---- foreign awaitables -------------------------------------------------------------------
+
+bool ForeignAwaiterBase::start(Bridge bridge, FrameLink resume_at) {
+    bridge_ = bridge.frame;
+    task_ = &require_current_task("a foreign awaitable");
+    resume_at_ = resume_at;
+    task_->suspend(resume_at, this);
+    bridge.frame.resume();
+    Phase expected = Phase::starting;
+    if (phase_.compare_exchange_strong(expected, Phase::suspended, std::memory_order_acq_rel)) {
+        return true;
+    }
+    task_->suspend(FrameLink(), nullptr);
+    return false;
+}
+
+std::coroutine_handle<> ForeignAwaiterBase::bridge_ended() noexcept {
+    if (phase_.exchange(Phase::ended, std::memory_order_acq_rel) == Phase::starting) {
+        return std::noop_coroutine();  // start() sees it
+    }
+    EventLoop& loop = task_->loop();
+    if (this_thread.running != &loop) {
+        // Alive until then: the loop holds a pending task.
+        try {
+            loop.call_soon_threadsafe([task = task_] { task->wake(); });
+        } catch (...) {
+            // The loop closed meanwhile; nobody is left to resume.
+        }
+        return std::noop_coroutine();
+    }
+    if (this_thread.task == task_) {
+        // Ended inside a step of this very task, through something of ours that the foreign
+        // coroutine awaited.
+        return resume_at_.handle();
+    }
+    task_->suspend(resume_at_, this);
+    task_->wake();
+    return std::noop_coroutine();
+}
+
+void ForeignAwaiterBase::check() {
+    task_->throw_if_cancelled(false);
+    if (error_) std::rethrow_exception(error_);
+}
+
+// ---- making tasks -------------------------------------------------------------------------
+
+void throw_closed_loop(const EventLoop&) { throw RuntimeError("the event loop is closed"); }
+
+void launch(const Ref<FutureBase>& future, TaskOptions options) {
+    TaskBase& task = static_cast<TaskBase&>(*future);
+    if (!options.name.empty()) task.set_name(options.name);
+    task.set_context(options.context ? ContextAccess::slot(*options.context)
+                                     : copy_current_context());
+    EventLoop& loop = task.loop();
+    const EventLoop::TaskFactory& factory = loop.get_task_factory();
+    if (!factory) [[likely]] {
+        task.start(options.eager_start.value_or(false));
+        return;
+    }
+    factory(loop, TaskBuilder(future, std::move(options)));
+    if (!task.started()) {
+        throw RuntimeError("the task factory did not start " + task.repr() +
+                           "; it must call TaskBuilder::start()");
+    }
+}
+
+void run_loop_until(EventLoop& loop, const Ref<FutureBase>& future, bool new_task) {
+    if (new_task) static_cast<TaskBase&>(*future).silence_destroyed_pending();
+    const AnyTask waited(future);
+    const DoneCallbackToken token = waited.add_done_callback([&loop](const AnyTask& done) {
+        const std::exception_ptr& error = done.state().peek_exception();
+        // These leave run_forever() by themselves.
+        if (error && ends_the_program(error)) return;
+        loop.stop();
+    });
+    try {
+        loop.run_forever();
+    } catch (...) {
+        waited.remove_done_callback(token);
+        // The error is on its way to the caller already.
+        if (new_task && future->done() && !future->cancelled()) future->mark_retrieved();
+        throw;
+    }
+    waited.remove_done_callback(token);
+    if (!future->done()) {
+        throw RuntimeError("the event loop stopped before " + future->repr() + " was done");
+    }
+}
+
+}  // namespace detail
+
+// ---- public -------------------------------------------------------------------------------
+
+AnyTask TaskBuilder::start(std::optional<bool> eager_start) {
+    auto& task = static_cast<detail::TaskBase&>(*task_);
+    if (task.started()) throw RuntimeError(task.repr() + " was started already");
+    task.start(eager_start.value_or(options_.eager_start.value_or(false)));
+    return AnyTask(task_);
+}
+
+AnyTask eager_task_factory(EventLoop&, TaskBuilder builder) {
+    const bool eager = builder.options().eager_start.value_or(true);
+    return builder.start(eager);
+}
+
+std::vector<StackFrame> AnyTask::get_stack(std::optional<std::size_t> limit) const {
+    std::vector<StackFrame> frames;
+    for (const detail::PromiseBase* frame = task().innermost(); frame != nullptr;
+         frame = frame->parent().promise()) {
+        if (limit && frames.size() == *limit) break;
+        const std::source_location where = frame->where();
+        frames.push_back({detail::function_text(where.function_name()), where.file_name(),
+                          where.line()});
+    }
+    std::reverse(frames.begin(), frames.end());
+    return frames;
+}
+
+void AnyTask::print_stack(std::optional<std::size_t> limit, std::FILE* file) const {
+    const std::vector<StackFrame> frames = get_stack(limit);
+    const std::string task = repr();
+    if (frames.empty()) {
+        std::fprintf(file, "No stack for %s\n", task.c_str());
+        return;
+    }
+    std::fprintf(file, "Stack for %s (most recent call last):\n", task.c_str());
+    for (const StackFrame& frame : frames) {
+        std::fprintf(file, "  File \"%s\", line %u, in %s\n", frame.file.c_str(), frame.line,
+                     frame.function.c_str());
+    }
+}
+
+AnyTask current_task() {
+    static_cast<void>(get_running_loop());
+    return AnyTask(detail::Ref<detail::FutureBase>(detail::this_thread.task));
+}
+
+AnyTask current_task(EventLoop& loop) {
+    if (detail::this_thread.running != &loop) return AnyTask();
+    return current_task();
+}
+
+std::vector<AnyTask> all_tasks() { return all_tasks(get_running_loop()); }
+
+std::vector<AnyTask> all_tasks(EventLoop& loop) {
+    std::vector<AnyTask> tasks;
+    const detail::TaskLinks& head = EventLoop::Internals::state(loop).tasks;
+    for (detail::TaskLinks* link = head.next_task; link != &head; link = link->next_task) {
+        tasks.emplace_back(
+            detail::Ref<detail::FutureBase>(static_cast<detail::TaskBase*>(link)));
+    }
+    return tasks;
+}
+
+}  // namespace asyncio
