@@ -64,6 +64,8 @@ class FutureAwaiterBase : public Suspension, public DoneNode {
         if (task_ != nullptr) throw_if_cancelled(*task_, future_->cancelled());
         future_->throw_unless_result();
     }
+    // The same, returned; null for a result.
+    [[nodiscard]] std::exception_ptr take_error();
     FutureBase& future() const noexcept { return *future_; }
 
   private:

@@ -196,18 +196,21 @@ class CoroutineAwaiter {
     }
 
     T await_resume() {
-        const Frame frame{std::exchange(child_, nullptr)};
+        const Frame frame{release()};
         auto& promise = frame.handle.promise();
         if (promise.error()) [[unlikely]] std::rethrow_exception(promise.take_error());
         return promise.slot().take();
     }
 
-  private:
+  protected:
+    // Destroys the child's frame once its result is out of it.
     struct Frame {
         Handle handle;
         ~Frame() { handle.destroy(); }
     };
+    [[nodiscard]] Handle release() noexcept { return std::exchange(child_, nullptr); }
 
+  private:
     void abandon() noexcept {
         if (frame_already_destroyed == child_.address()) {
             frame_already_destroyed = nullptr;

@@ -55,6 +55,8 @@ class TaskBase : public FutureBase, public TaskLinks, private TaskNode {
     void throw_if_cancelled(bool already_cancelled) {
         if (must_cancel_) [[unlikely]] deliver_cancel(already_cancelled);
     }
+    // The cancellation that is due, delivered without a throw.
+    [[nodiscard]] std::exception_ptr take_cancel();
     [[nodiscard]] bool must_cancel() const noexcept { return must_cancel_; }
     // A cancel that came while running, handed on to what the task now waits for.
     void hand_on_cancel();

@@ -268,6 +268,11 @@ std::exception_ptr TaskBase::make_cancelled_error() {
                                            : CancelledError());
 }
 
+std::exception_ptr TaskBase::take_cancel() {
+    must_cancel_ = false;
+    return make_cancelled_error();
+}
+
 void TaskBase::deliver_cancel(bool already_cancelled) {
     must_cancel_ = false;
     if (already_cancelled) return;  // the awaiter throws the operation's own
@@ -310,6 +315,13 @@ void FutureAwaiterBase::suspend(FrameLink frame) {
 
 bool FutureAwaiterBase::request_cancel(const CancelMessage& message) {
     return future_->cancel(message);
+}
+std::exception_ptr FutureAwaiterBase::take_error() {
+    if (task_ != nullptr && task_->must_cancel() && !future_->cancelled()) {
+        return task_->take_cancel();
+    }
+    if (task_ != nullptr) task_->throw_if_cancelled(true);  // used up by the future's own
+    return future_->take_error();
 }
 void FutureAwaiterBase::fire(FutureBase&) noexcept { task_->wake(); }
 FutureBase* FutureAwaiterBase::waiter() const noexcept { return task_; }

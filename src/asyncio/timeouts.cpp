@@ -1,0 +1,76 @@
+#include <asyncio/timeouts.hpp>
+
+#include <asyncio/exceptions.hpp>
+
+namespace asyncio {
+
+Timeout::Timeout(Timeout&& other) noexcept : state_(other.state_), when_(other.when_) {}
+
+Timeout::~Timeout() { alarm_.cancel(); }
+
+std::string Timeout::repr() const {
+    constexpr const char* names[] = {"created", "active", "expiring", "expired", "finished"};
+    return std::string("<Timeout ") + names[static_cast<int>(state_)] + ">";
+}
+
+void Timeout::reschedule(std::optional<time_point> when) {
+    if (state_ != State::active) {
+        throw RuntimeError("cannot change the deadline of " + repr() +
+                           "; only inside its block, before it expires");
+    }
+    when_ = when;
+    alarm_.cancel();
+    alarm_ = Handle();
+    if (!when) return;
+    EventLoop& loop = task_.get_loop();
+    if (*when <= loop.time()) {
+        alarm_ = loop.call_soon([this] { on_timeout(); });
+    } else {
+        alarm_ = loop.call_at(*when, [this] { on_timeout(); });
+    }
+}
+
+void Timeout::on_timeout() {
+    alarm_ = Handle();
+    task_.cancel();
+    state_ = State::expiring;
+}
+
+void Timeout::enter() {
+    if (state_ != State::created) throw RuntimeError(repr() + " has been entered already");
+    AnyTask task = current_task();
+    if (!task) throw RuntimeError("a timeout must be entered inside a task");
+    task_ = std::move(task);
+    state_ = State::active;
+    cancelling_ = task_.cancelling();
+    reschedule(when_);
+}
+
+std::exception_ptr Timeout::exit(std::exception_ptr error) {
+    alarm_.cancel();
+    alarm_ = Handle();
+    const AnyTask task = std::move(task_);
+    if (state_ != State::expiring) {
+        state_ = State::finished;
+        return error;
+    }
+    state_ = State::expired;
+    // Ours was the only request since entry: then the cancellation is ours to convert.
+    if (task.uncancel() <= cancelling_ && holds_exception<CancelledError>(error)) {
+        return std::make_exception_ptr(TimeoutError());
+    }
+    return error;
+}
+
+Coroutine<void> Timeout::aenter() {
+    enter();
+    co_return;
+}
+
+Coroutine<bool> Timeout::aexit(std::exception_ptr error) {
+    std::exception_ptr leaving = exit(error);
+    if (leaving != error) std::rethrow_exception(leaving);
+    co_return false;
+}
+
+}  // namespace asyncio
