@@ -1,6 +1,539 @@
+// The proactor over io_uring: one system call for each wait() submits what was asked since
+// the last one, waits, and brings the completions.
+//
+// The ring belongs to the thread that calls wait(): that lets the kernel skip its locks and
+// put off all work on completions until we ask. So it is made by the first wait(), and made
+// anew when another thread takes over; detach() is what makes taking over possible, because
+// nobody but the owner can reach what is in the kernel.
+//
+// An operation has one entry of its own in the kernel at a time, and perhaps a request to
+// cancel it. It is done when the completions of both were taken, as each names its memory.
 #include <asyncio/exceptions.hpp>
+#include <string>
 
 #include "proactor.hpp"
+
+#if ASYNCIO_HAVE_LIBURING
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <vector>
+
+#include "attempt.hpp"
+#include "operation_list.hpp"
+#include "ring.hpp"
+
+namespace asyncio::detail {
+
+namespace {
+
+constexpr unsigned submission_entries = 256;
+constexpr unsigned completion_entries = 2048;
+constexpr std::size_t largest_transfer = 0x7ffff000;
+
+// Operation::pending.
+enum Pending : std::uint8_t {
+    own_due = 1,         // the completion of its own entry has not come
+    cancel_due = 2,      // nor that of the request to cancel it
+    cancel_queued = 4,   // is in cancels_
+    settled = 8,         // the result is known, completions are still due
+    awaits_ready = 16,   // the entry is a poll that goes before it
+    waits_for_edge = 32  // the entry is a multishot poll on behalf of a one-shot one
+};
+
+// The low bits of an entry's user_data tell what the pointer above them means.
+enum Tag : std::uint64_t { own_tag = 0, cancel_tag = 1, wake_tag = 2, cancel_all_tag = 3 };
+constexpr std::uint64_t tag_mask = 3;
+static_assert(alignof(Operation) > tag_mask);
+
+std::uint64_t token(const Operation& operation, Tag tag) noexcept {
+    return reinterpret_cast<std::uintptr_t>(&operation) | tag;
+}
+
+// The kernel reports POLLRDHUP to whoever polls, asked or not.
+std::uint32_t relevant(const Operation& poll, int mask) noexcept {
+    return static_cast<std::uint32_t>(mask) & (poll.events | POLLERR | POLLHUP);
+}
+
+// Unlike a thread's id never used again, and cheaper to get.
+std::uint64_t this_thread() noexcept {
+    static std::atomic<std::uint64_t> last = 0;
+    thread_local const std::uint64_t id = last.fetch_add(1, std::memory_order_relaxed) + 1;
+    return id;
+}
+
+class IoUringProactor final : public Proactor {
+  public:
+    explicit IoUringProactor(IoUringMode best) : best_(best) {
+        wake_ = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+        if (!wake_) throw_os_error(errno, "eventfd");
+    }
+
+    ~IoUringProactor() override { IoUringProactor::close(); }
+
+    [[nodiscard]] std::string_view name() const noexcept override { return "io_uring"; }
+
+    void submit(Operation& operation) override {
+        ++in_flight_;
+        operation.pending = 0;
+        if (closing_) {
+            finish(operation, -ECANCELED);
+        } else {
+            requeue(operation);
+        }
+    }
+
+    void cancel(Operation& operation) override {
+        switch (operation.state) {
+            case Operation::State::idle:
+            case Operation::State::cancelling:
+                return;
+            case Operation::State::queued:
+                queued_.remove(operation);
+                finish(operation, -ECANCELED);
+                break;
+            case Operation::State::submitted:
+                ask_to_cancel(operation);
+                break;
+            case Operation::State::completing:
+                break;  // keeps its result; a multishot one delivers it as its last
+        }
+        operation.state = Operation::State::cancelling;
+    }
+
+    void wait(std::optional<Nanoseconds> timeout) override {
+        const bool at_once =
+            (timeout && timeout->count() <= 0) || !ready_.empty() || next_held_ < held_.size();
+        if (ring_ != nullptr || !at_once || !queued_.empty()) {
+            own_ring();
+            const bool all_filled = fill_submissions();
+            if (at_once || !all_filled || ring_->available() > 0) {
+                if (ring_->unsubmitted() > 0 || ring_->has_deferred()) check(ring_->enter(0, {}));
+            } else {
+                check(ring_->enter(1, timeout));
+            }
+        }
+        deliver();
+    }
+
+    [[nodiscard]] bool may_have_completions() const noexcept override {
+        if (!queued_.empty() || !ready_.empty() || !cancels_.empty()) return true;
+        if (next_held_ < held_.size()) return true;
+        return ring_ != nullptr &&
+               (ring_->available() > 0 || ring_->has_deferred() || ring_->unsubmitted() > 0);
+    }
+
+    [[nodiscard]] std::size_t in_flight() const noexcept override { return in_flight_; }
+
+    void detach() noexcept override {
+        if (ring_ == nullptr || owner_ != this_thread()) return;
+        withdraw_all();
+    }
+
+    void wake() noexcept override {
+        const int saved = errno;  // a signal handler must leave it alone
+        const std::uint64_t one = 1;
+        // Cannot fail but by overflow of a counter that 2^64 wakes would fill.
+        [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
+        errno = saved;
+    }
+
+    void close() noexcept override {
+        closing_ = true;
+        while (Operation* operation = queued_.pop_front()) finish(*operation, -ECANCELED);
+        // A forked child has a copy of our memory but no say in its parent's ring.
+        const bool ours = ring_ != nullptr && process_ == ::getpid();
+        if (ours && in_kernel_ > 0) {
+            if (owner_ != this_thread()) {
+                std::fputs(
+                    "asyncio: an io_uring proactor was closed on another thread than ran it, "
+                    "with operations in flight and without detach()\n",
+                    stderr);
+                std::abort();  // the kernel would go on writing into freed buffers
+            }
+            withdraw_all();
+        }
+        if (ours) deliver();
+        while (Operation* operation = ready_.pop_front()) conclude(*operation);
+        ring_.reset();
+        wake_.reset();
+    }
+
+  private:
+    // -- The ring -------------------------------------------------------------------------
+
+    void own_ring() {
+        if (ring_ != nullptr && owner_ == this_thread()) return;
+        if (ring_ != nullptr && in_kernel_ > 0) throw_not_detached();
+        ring_.reset();
+        ring_ = std::make_unique<Ring>(submission_entries, completion_entries, best_);
+        owner_ = this_thread();
+        process_ = ::getpid();
+        wake_armed_ = false;
+    }
+
+    [[noreturn]] static void throw_not_detached() {
+        throw RuntimeError(
+            "the event loop has operations in flight on the thread that ran it before; stop it "
+            "there before running it on another thread");
+    }
+
+    static void check(int result) {
+        switch (-result) {
+            case ETIME:   // the timeout
+            case EINTR:   // a signal
+            case EBUSY:   // completions have to be taken before more is submitted
+            case EAGAIN:  // short of memory; what was not taken is offered again
+            case ENOMEM:
+                return;
+            case EEXIST:  // the ring is another thread's
+                throw_not_detached();
+            default:
+                if (result < 0) throw_os_error(-result, "io_uring_enter");
+        }
+    }
+
+    // Null when neither ring nor kernel have room for more.
+    io_uring_sqe* next_submission() noexcept {
+        io_uring_sqe* entry = ring_->next_submission();
+        if (entry == nullptr && ring_->submit() > 0) entry = ring_->next_submission();
+        return entry;
+    }
+
+    // Whether there was room for everything.
+    bool fill_submissions() noexcept {
+        if (!wake_armed_) {
+            io_uring_sqe* const entry = next_submission();
+            if (entry == nullptr) return false;
+            // Multishot polls report edges. The eventfd is never read, so every wake() is
+            // one, and being woken costs no system call.
+            io_uring_prep_poll_multishot(entry, wake_.get(), POLLIN);
+            entry->user_data = wake_tag;
+            wake_armed_ = true;
+        }
+        while (Operation* operation = queued_.front()) {
+            io_uring_sqe* const entry = next_submission();
+            if (entry == nullptr) return false;
+            queued_.remove(*operation);
+            prepare(*entry, *operation);
+        }
+        while (Operation* operation = cancels_.front()) {
+            io_uring_sqe* const entry = next_submission();
+            if (entry == nullptr) return false;
+            cancels_.remove(*operation);
+            operation->pending ^= cancel_queued | cancel_due;
+            io_uring_prep_cancel64(entry, token(*operation, own_tag), 0);
+            entry->user_data = token(*operation, cancel_tag);
+            ++in_kernel_;
+        }
+        return true;
+    }
+
+    void prepare(io_uring_sqe& entry, Operation& operation) noexcept {
+        describe(entry, operation);
+        entry.user_data = token(operation, own_tag);
+        operation.state = Operation::State::submitted;
+        operation.pending |= own_due;
+        ++in_kernel_;
+    }
+
+    static void describe(io_uring_sqe& entry, const Operation& operation) noexcept {
+        const int fd = operation.fd;
+        void* const buffer = operation.buffer;
+        const auto size = static_cast<unsigned>(std::min(operation.size, largest_transfer));
+        const auto offset = static_cast<std::uint64_t>(operation.offset);
+        const int flags = static_cast<int>(operation.flags);
+        if ((operation.pending & awaits_ready) != 0) {
+            return io_uring_prep_poll_add(&entry, fd, interest(operation));
+        }
+        switch (operation.kind) {
+            case Operation::Kind::nop:
+                return io_uring_prep_nop(&entry);
+            case Operation::Kind::poll:
+                if ((operation.pending & waits_for_edge) != 0) {
+                    return io_uring_prep_poll_multishot(&entry, fd, operation.events);
+                }
+                return io_uring_prep_poll_add(&entry, fd, operation.events);
+            case Operation::Kind::read:
+                return io_uring_prep_read(&entry, fd, buffer, size, offset);
+            case Operation::Kind::write:
+                return io_uring_prep_write(&entry, fd, buffer, size, offset);
+            case Operation::Kind::recv:
+                return io_uring_prep_recv(&entry, fd, buffer, size, flags);
+            case Operation::Kind::send:
+                return io_uring_prep_send(&entry, fd, buffer, size, flags | MSG_NOSIGNAL);
+            case Operation::Kind::recvmsg:
+                return io_uring_prep_recvmsg(&entry, fd, static_cast<msghdr*>(buffer),
+                                             operation.flags);
+            case Operation::Kind::sendmsg:
+                return io_uring_prep_sendmsg(&entry, fd, static_cast<msghdr*>(buffer),
+                                             operation.flags | MSG_NOSIGNAL);
+            case Operation::Kind::accept:
+                if (operation.multishot) {
+                    return io_uring_prep_multishot_accept(&entry, fd, nullptr, nullptr, flags);
+                }
+                return io_uring_prep_accept(&entry, fd, nullptr, nullptr, flags);
+            case Operation::Kind::connect:
+                return io_uring_prep_connect(&entry, fd, static_cast<sockaddr*>(buffer), size);
+            case Operation::Kind::close:
+                return io_uring_prep_close(&entry, fd);
+        }
+    }
+
+    // -- Completions ----------------------------------------------------------------------
+
+    // One completion, with what the proactor counts taken care of. False for its own.
+    bool take(io_uring_cqe& completion) noexcept {
+        completion = ring_->take();
+        const bool more = (completion.flags & IORING_CQE_F_MORE) != 0;
+        switch (completion.user_data & tag_mask) {
+            case wake_tag:
+                wake_armed_ = more;
+                return false;
+            case cancel_all_tag:
+                --in_kernel_;
+                return false;
+            default:
+                if (!more) --in_kernel_;
+                return true;
+        }
+    }
+
+    void deliver() {
+        while (next_held_ < held_.size()) {
+            const io_uring_cqe completion = held_[next_held_++];
+            dispatch(completion, true);
+        }
+        held_.clear();
+        next_held_ = 0;
+        // Those that are there now; more may come while these are served.
+        for (unsigned count = ring_ != nullptr ? ring_->available() : 0; count > 0; --count) {
+            io_uring_cqe completion;
+            if (take(completion)) dispatch(completion, false);
+        }
+        while (Operation* operation = ready_.pop_front()) conclude(*operation);
+    }
+
+    void dispatch(const io_uring_cqe& completion, bool withdrawn) {
+        auto& operation = *reinterpret_cast<Operation*>(completion.user_data & ~tag_mask);
+        if ((completion.user_data & tag_mask) == cancel_tag) {
+            operation.pending &= static_cast<std::uint8_t>(~cancel_due);
+            if ((operation.pending & own_due) == 0) conclude(operation);
+        } else if ((completion.flags & IORING_CQE_F_MORE) != 0) {
+            take_one_of_many(operation, completion.res);
+        } else {
+            take_last(operation, completion.res, withdrawn);
+        }
+    }
+
+    void take_one_of_many(Operation& operation, int result) {
+        if (operation.kind == Operation::Kind::accept) {
+            operation.complete(operation, result, true);
+        } else if ((operation.pending & settled) == 0 && relevant(operation, result) != 0) {
+            // What a one-shot poll waited for. Take its multishot stand-in back.
+            settle(operation, static_cast<int>(relevant(operation, result)));
+            if (operation.state != Operation::State::cancelling) ask_to_cancel(operation);
+        }
+    }
+
+    void take_last(Operation& operation, int result, bool withdrawn) {
+        operation.pending &= static_cast<std::uint8_t>(~own_due);
+        if ((operation.pending & cancel_queued) != 0) {
+            cancels_.remove(operation);
+            operation.pending ^= cancel_queued;
+        }
+        if ((operation.pending & settled) == 0) {
+            const bool may_go_on = operation.state != Operation::State::cancelling && !closing_;
+            if (may_go_on && goes_on(operation, result, withdrawn)) return requeue(operation);
+            settle(operation, last_result(operation, result, may_go_on));
+        }
+        if ((operation.pending & cancel_due) == 0) conclude(operation);
+    }
+
+    // Whether that was not the operation's end but a step of it.
+    static bool goes_on(Operation& operation, int result, bool withdrawn) noexcept {
+        if (withdrawn && result == -ECANCELED) return true;  // by detach()
+        if ((operation.pending & awaits_ready) != 0) {
+            if (result < 0) return false;
+            operation.pending ^= awaits_ready;
+            return true;
+        }
+        switch (operation.kind) {
+            case Operation::Kind::poll:
+                if (result < 0 || relevant(operation, result) != 0) return false;
+                // Only POLLRDHUP, which nobody asked for. Polling again would report it
+                // again at once; a multishot poll stays and reports the next change.
+                operation.pending |= waits_for_edge;
+                return true;
+            case Operation::Kind::nop:
+            case Operation::Kind::connect:
+            case Operation::Kind::close:
+                return false;
+            default:
+                // A non-blocking descriptor the kernel will not wait for by itself.
+                if (result != -EAGAIN) return false;
+                operation.pending |= awaits_ready;
+                return true;
+        }
+    }
+
+    static int last_result(const Operation& operation, int result, bool may_go_on) noexcept {
+        if ((operation.pending & awaits_ready) != 0) return result < 0 ? result : -ECANCELED;
+        if (operation.kind == Operation::Kind::poll && result >= 0) {
+            const std::uint32_t mask = relevant(operation, result);
+            return mask != 0 ? static_cast<int>(mask) : -ECANCELED;
+        }
+        // A worker thread of the kernel that was interrupted says so.
+        const bool stopped = result == -EAGAIN || result == -EINTR;
+        return stopped && !may_go_on ? -ECANCELED : result;
+    }
+
+    static void settle(Operation& operation, int result) noexcept {
+        operation.pending |= settled;
+        operation.result = result;
+    }
+
+    void conclude(Operation& operation) {
+        const int result = operation.result;
+        if (repeats(operation) && result >= 0 && !closing_ &&
+            operation.state != Operation::State::cancelling) {
+            operation.pending = 0;
+            requeue(operation);  // first, so that the callback may cancel it
+            operation.complete(operation, result, true);
+            return;
+        }
+        operation.state = Operation::State::idle;
+        --in_flight_;
+        operation.complete(operation, result, false);
+    }
+
+    // -- Operations -----------------------------------------------------------------------
+
+    void requeue(Operation& operation) noexcept {
+        operation.state = Operation::State::queued;
+        queued_.push_back(operation);
+    }
+
+    void finish(Operation& operation, int result) noexcept {
+        operation.state = Operation::State::completing;
+        operation.result = result;
+        ready_.push_back(operation);
+    }
+
+    void ask_to_cancel(Operation& operation) noexcept {
+        if ((operation.pending & (cancel_queued | cancel_due)) != 0) return;
+        operation.pending |= cancel_queued;
+        cancels_.push_back(operation);
+    }
+
+    // Takes everything out of the kernel. Completions are held until the next wait(), where
+    // operations that nobody asked to cancel are queued again.
+    void withdraw_all() noexcept {
+        bool ask = true;
+        while (in_kernel_ > 0) {
+            if (io_uring_sqe* const entry = ask ? next_submission() : nullptr) {
+                io_uring_prep_cancel64(entry, 0, IORING_ASYNC_CANCEL_ANY);
+                entry->user_data = cancel_all_tag;
+                ++in_kernel_;
+            }
+            // An operation on its way from readiness to its work is missed by the request:
+            // ask again when nothing has come for a while.
+            const int result = ring_->enter(1, std::chrono::milliseconds(10));
+            ask = result == -ETIME || (result < 0 && ring_->available() == 0);
+            while (ring_->available() > 0) {
+                io_uring_cqe completion;
+                if (take(completion)) held_.push_back(completion);
+            }
+        }
+    }
+
+    const IoUringMode best_;
+    Descriptor wake_;
+    std::unique_ptr<Ring> ring_;
+    std::uint64_t owner_ = 0;  // the thread whose ring it is
+    pid_t process_ = 0;
+    bool wake_armed_ = false;
+    bool closing_ = false;
+    std::size_t in_flight_ = 0;
+    std::size_t in_kernel_ = 0;       // entries without their last completion, but for the wake's
+    OperationList queued_;            // not yet entries
+    OperationList cancels_;           // in the kernel, to be cancelled
+    OperationList ready_;             // with a result to deliver
+    std::vector<io_uring_cqe> held_;  // taken by detach()
+    std::size_t next_held_ = 0;
+};
+
+// -- The probe ----------------------------------------------------------------------------
+
+std::string why_refused(int error) {
+    if (error == ENOSYS) return "this kernel has no io_uring (or a sandbox hides it)";
+    if (error != EPERM && error != EACCES) {
+        return "io_uring_setup failed: " + std::generic_category().message(error);
+    }
+    int disabled = 0;
+    std::ifstream("/proc/sys/kernel/io_uring_disabled") >> disabled;
+    if (disabled != 0) {
+        return "io_uring is switched off: kernel.io_uring_disabled is " + std::to_string(disabled);
+    }
+    return "io_uring_setup is not permitted (a seccomp filter, as container runtimes install, or "
+           "a security module)";
+}
+
+// Empty if all is well.
+std::string probe() {
+    try {
+        const Ring ring(4, 8, IoUringMode::deferred);
+        constexpr unsigned features = IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS |
+                                      IORING_FEAT_EXT_ARG | IORING_FEAT_SINGLE_MMAP;
+        if ((ring.features() & features) != features) return "this kernel's io_uring is too old";
+        // SOCKET came with Linux 5.19, as did what has no other mark: multishot accept and
+        // cancelling everything at once.
+        constexpr std::array needed{
+            IORING_OP_NOP,    IORING_OP_POLL_ADD, IORING_OP_READ,    IORING_OP_WRITE,
+            IORING_OP_RECV,   IORING_OP_SEND,     IORING_OP_RECVMSG, IORING_OP_SENDMSG,
+            IORING_OP_ACCEPT, IORING_OP_CONNECT,  IORING_OP_CLOSE,   IORING_OP_ASYNC_CANCEL,
+            IORING_OP_SOCKET,
+        };
+        std::vector<io_uring_probe_op> memory(256 + sizeof(io_uring_probe));
+        auto* const answer = reinterpret_cast<io_uring_probe*>(memory.data());
+        const int result = ::io_uring_register(static_cast<unsigned>(ring.fd()),
+                                               IORING_REGISTER_PROBE, answer, 256);
+        if (result < 0) return why_refused(-result);
+        for (const auto code : needed) {
+            if ((answer->ops[code].flags & IO_URING_OP_SUPPORTED) == 0) {
+                return "this kernel's io_uring lacks operation " + std::to_string(code) +
+                       "; Linux 5.19 has what is needed";
+            }
+        }
+    } catch (const OSError& error) {
+        return why_refused(error.number());
+    }
+    return {};
+}
+
+}  // namespace
+
+IoUringProbe probe_io_uring() {
+    static const std::string why_not = probe();
+    return {.usable = why_not.empty(), .why_not = why_not};
+}
+
+std::unique_ptr<Proactor> make_io_uring_proactor(IoUringMode best) {
+    return std::make_unique<IoUringProactor>(best);
+}
+
+}  // namespace asyncio::detail
+
+#else
 
 namespace asyncio::detail {
 
@@ -8,8 +541,10 @@ IoUringProbe probe_io_uring() {
     return {.usable = false, .why_not = "this library was built without liburing"};
 }
 
-std::unique_ptr<Proactor> make_io_uring_proactor() {
+std::unique_ptr<Proactor> make_io_uring_proactor(IoUringMode) {
     throw NotImplementedError(std::string(probe_io_uring().why_not));
 }
 
 }  // namespace asyncio::detail
+
+#endif

@@ -118,6 +118,10 @@ class Proactor {
     // How many operations have not had their last completion.
     [[nodiscard]] virtual std::size_t in_flight() const noexcept = 0;
 
+    // Called by the loop on the thread that ran it, when it stops running: afterwards wait()
+    // and close() may be called on another thread. What is in flight stays so.
+    virtual void detach() noexcept {}
+
     // Ends a wait() in progress, or the next one that would block. From any thread and from
     // signal handlers; one system call.
     virtual void wake() noexcept = 0;
@@ -141,7 +145,17 @@ struct IoUringProbe {
 };
 [[nodiscard]] IoUringProbe probe_io_uring();
 
+// How far to go with what newer kernels offer. A kernel that lacks a mode gets the next.
+enum class IoUringMode : std::uint8_t {
+    deferred,     // completions are prepared only when we ask (Linux 6.1)
+    cooperative,  // ... or whenever we enter the kernel for another reason (6.0)
+    shared,       // and the ring is not told that one thread alone uses it (5.19)
+};
+
 [[nodiscard]] std::unique_ptr<Proactor> make_epoll_proactor();
-[[nodiscard]] std::unique_ptr<Proactor> make_io_uring_proactor();
+// Throws NotImplementedError in a build without io_uring. The ring itself is made by the
+// first wait() that needs one.
+[[nodiscard]] std::unique_ptr<Proactor> make_io_uring_proactor(
+    IoUringMode best = IoUringMode::deferred);
 
 }  // namespace asyncio::detail
