@@ -23,7 +23,7 @@
 namespace asyncio {
 
 struct AsCompletedOptions {
-    std::optional<std::chrono::nanoseconds> timeout;  // for the whole iteration
+    std::optional<std::chrono::nanoseconds> timeout = {};  // for the whole iteration
 };
 
 namespace detail {

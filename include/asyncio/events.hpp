@@ -60,11 +60,11 @@ template <class Rep, class Period>
 template <class Rep, class Period>
     requires std::integral<Rep> && (std::ratio_greater_equal_v<Period, std::nano> &&
                                     std::ratio_less_equal_v<Period, std::milli>)
-[[nodiscard]] constexpr std::chrono::nanoseconds to_nanoseconds(
-    std::chrono::duration<Rep, Period> delay) noexcept {
+[[nodiscard]] constexpr std::chrono::nanoseconds
+    to_nanoseconds(std::chrono::duration<Rep, Period> delay) noexcept {
     using std::chrono::nanoseconds;
-    constexpr auto most = std::chrono::duration_cast<std::chrono::duration<Rep, Period>>(
-        nanoseconds::max());
+    constexpr auto most =
+        std::chrono::duration_cast<std::chrono::duration<Rep, Period>>(nanoseconds::max());
     if (delay >= most) return nanoseconds::max();
     if (delay <= -most) return -nanoseconds::max();
     return std::chrono::duration_cast<nanoseconds>(delay);
@@ -111,7 +111,7 @@ class TimerHandle : public Handle {
 
 // For call_soon(), call_later(), call_at() and their like.
 struct CallOptions {
-    std::optional<Context> context;  // shared, not copied; default: a copy of the current one
+    std::optional<Context> context = {};  // shared, not copied; default: a copy of the current one
 };
 
 // How a loop reaches the kernel.
@@ -120,7 +120,7 @@ enum class Proactor : std::uint8_t { automatic, epoll, io_uring };
 struct LoopOptions {
     // `automatic` follows ASYNCIO_PROACTOR, then takes what this kernel does best.
     Proactor proactor = Proactor::automatic;
-    std::optional<bool> debug;  // default: ASYNCIO_DEBUG is set and not "0"
+    std::optional<bool> debug = {};  // default: ASYNCIO_DEBUG is set and not "0"
 };
 
 class EventLoop {
@@ -173,22 +173,20 @@ class EventLoop {
     Handle call_soon(CallOptions options, F&& f, Args&&... args) {
         check_open();
         check_thread();
-        return Handle(schedule(make_handle(options, std::forward<F>(f),
-                                           std::forward<Args>(args)...)));
+        return Handle(
+            schedule(make_handle(options, std::forward<F>(f), std::forward<Args>(args)...)));
     }
     // The same from any thread; wakes the loop when it sleeps.
     template <class F, class... Args>
         requires detail::Callback<F, Args...>
     Handle call_soon_threadsafe(F&& f, Args&&... args) {
-        return call_soon_threadsafe(CallOptions{}, std::forward<F>(f),
-                                    std::forward<Args>(args)...);
+        return call_soon_threadsafe(CallOptions{}, std::forward<F>(f), std::forward<Args>(args)...);
     }
     template <class F, class... Args>
         requires detail::Callback<F, Args...>
     Handle call_soon_threadsafe(CallOptions options, F&& f, Args&&... args) {
         check_open();
-        return Handle(post(make_handle(options, std::forward<F>(f),
-                                       std::forward<Args>(args)...)));
+        return Handle(post(make_handle(options, std::forward<F>(f), std::forward<Args>(args)...)));
     }
     // After `delay`. Equal deadlines fire in the order they were made; a zero or negative
     // delay fires in the next iteration. Complexity: O(1) amortised, as is cancelling.
@@ -201,8 +199,8 @@ class EventLoop {
         requires detail::Callback<F, Args...>
     TimerHandle call_later(std::chrono::duration<Rep, Period> delay, CallOptions options, F&& f,
                            Args&&... args) {
-        return call_at(after(detail::to_nanoseconds(delay)), std::move(options),
-                       std::forward<F>(f), std::forward<Args>(args)...);
+        return call_at(after(detail::to_nanoseconds(delay)), std::move(options), std::forward<F>(f),
+                       std::forward<Args>(args)...);
     }
     // At `when` on the loop's clock.
     template <class F, class... Args>
@@ -215,8 +213,8 @@ class EventLoop {
     TimerHandle call_at(time_point when, CallOptions options, F&& f, Args&&... args) {
         check_open();
         check_thread();
-        return TimerHandle(schedule_at(when, make_handle(options, std::forward<F>(f),
-                                                         std::forward<Args>(args)...)));
+        return TimerHandle(schedule_at(
+            when, make_handle(options, std::forward<F>(f), std::forward<Args>(args)...)));
     }
     // The loop's clock: monotonic, of no particular epoch.
     [[nodiscard]] time_point time() const noexcept;
@@ -293,10 +291,12 @@ class EventLoop {
                       std::forward<F>(f), std::forward<Args>(args)...));
     }
     void check_open() const {
-        if (closed_.load(std::memory_order_relaxed)) [[unlikely]] throw_closed();
+        if (closed_.load(std::memory_order_relaxed)) [[unlikely]]
+            throw_closed();
     }
     void check_thread() const {
-        if (debug_) [[unlikely]] throw_if_wrong_thread();
+        if (debug_) [[unlikely]]
+            throw_if_wrong_thread();
     }
     [[noreturn]] void throw_closed() const;
     void throw_if_wrong_thread() const;
@@ -309,7 +309,7 @@ class EventLoop {
     detail::ReadyQueue ready_;
     bool debug_ = false;
     std::atomic<bool> closed_{false};
-    std::int64_t local_references_ = 0;               // by the thread that runs the loop
+    std::int64_t local_references_ = 0;                // by the thread that runs the loop
     std::atomic<std::int64_t> foreign_references_{0};  // by everybody else
     std::unique_ptr<detail::LoopState> state_;
 };

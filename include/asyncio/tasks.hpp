@@ -121,9 +121,9 @@ class Task : public AnyTask {
 };
 
 struct TaskOptions {
-    std::string name;                 // default: "Task-N"
-    std::optional<Context> context;   // shared; default: a copy of the current one
-    std::optional<bool> eager_start;  // run up to the first suspension inside create_task()
+    std::string name = {};                 // default: "Task-N"
+    std::optional<Context> context = {};   // shared; default: a copy of the current one
+    std::optional<bool> eager_start = {};  // run up to the first suspension inside create_task()
 };
 
 // A task that is made but not started: what a task factory is given.
@@ -217,11 +217,10 @@ auto create_task(F&& f, Args&&... args) {
 template <class F, class... Args>
     requires CoroutineFunction<F, Args...>
 auto create_task(TaskOptions options, F&& f, Args&&... args) {
-    return detail::spawn(
-        get_running_loop(),
-        detail::call_stored<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(f),
-                                                                    std::forward<Args>(args)...),
-        std::move(options), std::source_location());
+    return detail::spawn(get_running_loop(),
+                         detail::call_stored<std::decay_t<F>, std::decay_t<Args>...>(
+                             std::forward<F>(f), std::forward<Args>(args)...),
+                         std::move(options), std::source_location());
 }
 
 // A task or future as it is; a coroutine or other awaitable as a new task of `loop`.
@@ -267,9 +266,7 @@ template <>
 class [[nodiscard]] Sleep<void> {
   public:
     explicit Sleep(std::chrono::nanoseconds delay) noexcept : delay_(delay) {}
-    detail::SleepAwaiter<void> operator co_await() && {
-        return detail::SleepAwaiter<void>(delay_);
-    }
+    detail::SleepAwaiter<void> operator co_await() && { return detail::SleepAwaiter<void>(delay_); }
 
   private:
     std::chrono::nanoseconds delay_;
@@ -317,11 +314,10 @@ auto EventLoop::create_task(F&& f, Args&&... args) {
 template <class F, class... Args>
     requires CoroutineFunction<F, Args...>
 auto EventLoop::create_task(TaskOptions options, F&& f, Args&&... args) {
-    return detail::spawn(
-        *this,
-        detail::call_stored<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(f),
-                                                                    std::forward<Args>(args)...),
-        std::move(options), std::source_location());
+    return detail::spawn(*this,
+                         detail::call_stored<std::decay_t<F>, std::decay_t<Args>...>(
+                             std::forward<F>(f), std::forward<Args>(args)...),
+                         std::move(options), std::source_location());
 }
 
 namespace detail {

@@ -114,8 +114,7 @@ struct ReturnExceptions {};
 inline constexpr ReturnExceptions return_exceptions;
 
 template <class R>
-concept GatherableRange =
-    std::ranges::input_range<R> && Gatherable<std::ranges::range_value_t<R>>;
+concept GatherableRange = std::ranges::input_range<R> && Gatherable<std::ranges::range_value_t<R>>;
 
 // Runs all at the same time; gives a future of a tuple of results in order of the arguments.
 // void results are None. The same task twice fills both places.
@@ -139,8 +138,7 @@ template <Gatherable... A>
 // Of a range: a vector in its order; of awaitables without a result, nothing. Coroutines in
 // the range are moved out of it.
 template <GatherableRange R>
-[[nodiscard]] auto gather(R&& range,
-                          std::source_location where = std::source_location::current()) {
+[[nodiscard]] auto gather(R&& range, std::source_location where = std::source_location::current()) {
     using T = detail::result_of_t<std::ranges::range_value_t<R>>;
     using Result = typename detail::VectorOf<T>::type;
     return detail::gather_range<Result, detail::CollectVector<T>>(false, where,
@@ -158,8 +156,7 @@ template <GatherableRange R>
 // `item` cancels it. Keep a handle to a task you shield if you want its result later.
 // Errors: if the waiter left and the item fails, the exception handler hears of it once.
 template <Gatherable A>
-[[nodiscard]] auto shield(A&& item,
-                          std::source_location where = std::source_location::current()) {
+[[nodiscard]] auto shield(A&& item, std::source_location where = std::source_location::current()) {
     EventLoop* loop = detail::loop_of(item);
     auto inner = detail::to_future(std::forward<A>(item), loop ? *loop : get_event_loop());
     using T = typename decltype(inner)::value_type;
@@ -173,7 +170,7 @@ enum class ReturnWhen : std::uint8_t { FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COM
 using enum ReturnWhen;
 
 struct WaitOptions {
-    std::optional<std::chrono::nanoseconds> timeout;
+    std::optional<std::chrono::nanoseconds> timeout = {};
     ReturnWhen return_when = ALL_COMPLETED;
 };
 
@@ -259,9 +256,8 @@ template <std::ranges::input_range R>
     requires isfuture_v<std::ranges::range_value_t<R>>
 auto wait(R&& futures, WaitOptions options = {}) {
     using F = std::ranges::range_value_t<R>;
-    return detail::wait_for_futures(std::vector<F>(std::ranges::begin(futures),
-                                                   std::ranges::end(futures)),
-                                    options);
+    return detail::wait_for_futures(
+        std::vector<F>(std::ranges::begin(futures), std::ranges::end(futures)), options);
 }
 template <class F>
     requires isfuture_v<F>

@@ -298,7 +298,7 @@ void EventLoop::close() {
         timer->target->take(timer->target, Turn::discard);
     }
     s.executor_shut_down = true;
-    s.default_executor.reset();
+    detail::abandon_default_executor(s);
     s.task_factory = nullptr;
     s.on_interrupt = nullptr;
 }

@@ -50,6 +50,9 @@ struct LoopState {
     LoopState() noexcept { tasks.next_task = tasks.previous_task = &tasks; }
 };
 
+// Shuts it down without waiting, as CPython's close() does.
+void abandon_default_executor(LoopState& state) noexcept;
+
 }  // namespace detail
 
 struct EventLoop::Internals {

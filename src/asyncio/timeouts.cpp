@@ -6,7 +6,9 @@ namespace asyncio {
 
 Timeout::Timeout(Timeout&& other) noexcept : state_(other.state_), when_(other.when_) {}
 
-Timeout::~Timeout() { alarm_.cancel(); }
+Timeout::~Timeout() {
+    alarm_.cancel();
+}
 
 std::string Timeout::repr() const {
     constexpr const char* names[] = {"created", "active", "expiring", "expired", "finished"};

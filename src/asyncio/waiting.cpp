@@ -51,8 +51,12 @@ void Gather::start() {
     if (last_ != nullptr) deliver();
 }
 
-void GatherChild::fire(FutureBase&) noexcept { gather->child_done(*this); }
-FutureBase* GatherChild::waiter() const noexcept { return &gather->outer(); }
+void GatherChild::fire(FutureBase&) noexcept {
+    gather->child_done(*this);
+}
+FutureBase* GatherChild::waiter() const noexcept {
+    return &gather->outer();
+}
 
 void Gather::child_done(GatherChild& child) noexcept {
     ++finished_;
@@ -61,8 +65,7 @@ void Gather::child_done(GatherChild& child) noexcept {
         child.future->mark_retrieved();
         return;
     }
-    failed_ = !return_exceptions_ &&
-              (child.future->cancelled() || child.future->peek_exception());
+    failed_ = !return_exceptions_ && (child.future->cancelled() || child.future->peek_exception());
     if (!failed_ && finished_ < count_) return;
     last_ = &child;
     if (started_) schedule();

@@ -1,0 +1,27 @@
+// asyncio.hpp - `import asyncio`: everything in namespace asyncio.
+//
+//   #include <asyncio.hpp>
+//   using namespace std::chrono_literals;
+//
+//   asyncio::Coroutine<void> program() {
+//       fmt::print("Hello ...\n");
+//       co_await asyncio::sleep(1s);
+//       fmt::print("... World!\n");
+//   }
+//
+//   int main() { asyncio::run(program()); }
+#pragma once
+
+#include <asyncio/as_completed.hpp>
+#include <asyncio/contextvars.hpp>
+#include <asyncio/coroutines.hpp>
+#include <asyncio/events.hpp>
+#include <asyncio/exceptions.hpp>
+#include <asyncio/futures.hpp>
+#include <asyncio/log.hpp>
+#include <asyncio/outcome.hpp>
+#include <asyncio/runners.hpp>
+#include <asyncio/tasks.hpp>
+#include <asyncio/threads.hpp>
+#include <asyncio/timeouts.hpp>
+#include <asyncio/waiting.hpp>

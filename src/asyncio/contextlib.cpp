@@ -1,0 +1,28 @@
+#include <asyncio/contextlib.hpp>
+
+namespace asyncio {
+
+Coroutine<bool> AsyncExitStack::aexit(std::exception_ptr error) {
+    const bool had_error = error != nullptr;
+    bool replaced = false;
+    while (!exits_.empty()) {
+        const Exit exit = std::move(exits_.back());
+        exits_.pop_back();
+        const Outcome<bool> left = co_await try_(exit(error));
+        if (!left) {
+            error = left.exception();
+            replaced = true;
+        } else if (*left && error) {
+            error = nullptr;
+            replaced = false;
+        }
+    }
+    if (replaced) std::rethrow_exception(error);
+    co_return had_error && !error;
+}
+
+Coroutine<void> AsyncExitStack::aclose() {
+    co_await aexit(nullptr);
+}
+
+}  // namespace asyncio
