@@ -1,0 +1,162 @@
+// Which proactor one gets, and what is said when io_uring is refused.
+#include <asyncio/exceptions.hpp>
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <iostream>
+#include <optional>
+
+#include "proactor_fixture.hpp"
+
+namespace asyncio::detail::testing {
+
+// ASYNCIO_PROACTOR as given, until the end of the scope.
+class Variable {
+  public:
+    explicit Variable(const char* value) {
+        if (const char* const before = std::getenv(name)) before_ = before;
+        set(value);
+    }
+    Variable(const Variable&) = delete;
+    Variable& operator=(const Variable&) = delete;
+    ~Variable() { set(before_ ? before_->c_str() : nullptr); }
+
+  private:
+    static constexpr const char* name = "ASYNCIO_PROACTOR";
+    static void set(const char* value) {
+        value != nullptr ? ::setenv(name, value, 1) : ::unsetenv(name);
+    }
+    std::optional<std::string> before_;
+};
+
+TEST(ProactorChoice, TheVariableDecides) {
+    const Variable variable("epoll");
+    EXPECT_EQ(make_proactor(ProactorKind::automatic)->name(), "epoll");
+    if (!probe_io_uring().usable) GTEST_SKIP() << probe_io_uring().why_not;
+    const Variable other("io_uring");
+    EXPECT_EQ(make_proactor(ProactorKind::automatic)->name(), "io_uring");
+}
+
+TEST(ProactorChoice, AnArgumentIsStrongerThanTheVariable) {
+    const Variable variable("io_uring");
+    EXPECT_EQ(make_proactor(ProactorKind::epoll)->name(), "epoll");
+}
+
+TEST(ProactorChoice, AnUnknownNameIsRefusedWithWhatIsKnown) {
+    const Variable variable("kqueue");
+    try {
+        (void)make_proactor(ProactorKind::automatic);
+        FAIL();
+    } catch (const ValueError& error) {
+        EXPECT_NE(std::string_view(error.what()).find("kqueue"), std::string_view::npos);
+        EXPECT_NE(std::string_view(error.what()).find("epoll"), std::string_view::npos);
+    }
+}
+
+TEST(ProactorChoice, WithoutTheVariableItFollowsTheProbe) {
+    for (const char* const value : {static_cast<const char*>(nullptr), ""}) {
+        const Variable variable(value);
+        EXPECT_EQ(make_proactor(ProactorKind::automatic)->name(),
+                  probe_io_uring().usable ? "io_uring" : "epoll");
+    }
+}
+
+TEST(ProactorChoice, TooManyOpenFilesIsAnOSError) {
+#if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer)
+    GTEST_SKIP() << "this sanitizer needs a descriptor to look at an exception";
+#endif
+#endif
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    rlimit none = before;
+    none.rlim_cur = 0;
+    for (const Backend& backend : backends()) {
+        if (backend.io_uring && !probe_io_uring().usable) continue;
+        ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+        EXPECT_THROW((void)backend.make(), OSError) << backend;
+        ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+        // And where the ring comes late: the wait fails, and works once there is room.
+        const auto proactor = backend.make();
+        Recorder recorder{nop()};
+        proactor->submit(recorder.operation);
+        if (backend.io_uring) {
+            ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+            EXPECT_THROW(proactor->wait(0ns), OSError) << backend;
+            ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+        }
+        proactor->wait(0ns);
+        EXPECT_EQ(recorder.result(), 0) << backend;
+    }
+}
+
+// -- A sandbox that refuses io_uring. It stays for the life of a process, so a child runs
+//    the test below, in a program of its own because the probe remembers its answer.
+
+void refuse_io_uring(unsigned error) {
+    std::array filter{
+        sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program{filter.size(), filter.data()};
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+        ::_exit(77);
+    }
+}
+
+TEST(ProactorSandboxed, DISABLED_Child) {
+    const Variable variable(nullptr);
+    std::cerr << "probe: " << probe_io_uring().why_not << '\n';
+    EXPECT_FALSE(probe_io_uring().usable);
+    EXPECT_EQ(make_proactor(ProactorKind::automatic)->name(), "epoll");
+    try {
+        (void)make_proactor(ProactorKind::io_uring);
+        FAIL();
+    } catch (const NotImplementedError& error) {
+        EXPECT_NE(std::string_view(error.what()).find(probe_io_uring().why_not),
+                  std::string_view::npos);
+    }
+}
+
+std::string run_sandboxed(unsigned error) {
+    std::array<int, 2> output{};
+    EXPECT_EQ(::pipe(output.data()), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::dup2(output[1], STDERR_FILENO);
+        ::dup2(output[1], STDOUT_FILENO);
+        refuse_io_uring(error);
+        ::execl("/proc/self/exe", "test", "--gtest_filter=ProactorSandboxed.DISABLED_Child",
+                "--gtest_also_run_disabled_tests", nullptr);
+        ::_exit(78);
+    }
+    ::close(output[1]);
+    std::string text;
+    std::array<char, 4096> block{};
+    for (ssize_t count = 0; (count = ::read(output[0], block.data(), block.size())) > 0;) {
+        text.append(block.data(), static_cast<std::size_t>(count));
+    }
+    ::close(output[0]);
+    int status = 0;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0) << text;
+    return text;
+}
+
+TEST(ProactorSandboxed, ARefusedIoUringIsExplainedAndEpollTaken) {
+    if (!probe_io_uring().usable) GTEST_SKIP() << probe_io_uring().why_not;
+    EXPECT_NE(run_sandboxed(EPERM).find("seccomp"), std::string::npos);
+    EXPECT_NE(run_sandboxed(ENOSYS).find("no io_uring"), std::string::npos);
+}
+
+}  // namespace asyncio::detail::testing
