@@ -1,0 +1,442 @@
+// The pool's own thread: starts workers, takes their answers and buries them.
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include <asyncio/exceptions.hpp>
+#include <asyncio/log.hpp>
+#include <concurrent/futures/process.hpp>
+
+#include "process_errors.hpp"
+#include "process_pool.hpp"
+
+namespace concurrent::futures::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What epoll gives back: a worker's ticket and which of its descriptors, or one of
+// these. Tickets start at 1.
+constexpr std::uint64_t wake_key = 0;
+constexpr std::uint64_t launcher_key = 1;
+std::uint64_t socket_key(const PoolWorker& worker) {
+    return worker.ticket * 2;
+}
+std::uint64_t pidfd_key(const PoolWorker& worker) {
+    return worker.ticket * 2 + 1;
+}
+
+// How long a worker may live on after its socket ended before it counts as lost,
+// and after SIGTERM before it gets SIGKILL.
+constexpr auto grace = 500ms;
+
+std::string name_of(const PoolWorker& worker) {
+    return worker.pid != 0 ? "worker " + std::to_string(worker.pid) : std::string("a worker");
+}
+
+}  // namespace
+
+void ProcessPool::watch(int descriptor, std::uint64_t key) const {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = key;
+    if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, descriptor, &event) != 0) {
+        asyncio::throw_os_error(errno, "watching a worker process");
+    }
+}
+
+void ProcessPool::rearm(const PoolWorker& worker, std::uint32_t events) const {
+    epoll_event event{};
+    event.events = events;
+    event.data.u64 = socket_key(worker);
+    // Fails for a socket that has ended, which is watched no more.
+    epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, worker.socket.get(), &event);
+}
+
+void ProcessPool::manage() {
+    managed_here = this;
+    pthread_setname_np(pthread_self(), "pool-manager");
+    try {
+        watch(wake_.get(), wake_key);
+        launcher_ = make_launcher(options_.start_method, [this] { close_in_copy(); });
+        if (const int descriptor = launcher_->poll_descriptor(); descriptor >= 0) {
+            watch(descriptor, launcher_key);
+        }
+        run_until_over();
+    } catch (const std::exception& error) {
+        break_pool(error.what());
+    }
+    end_workers();
+    launcher_.reset();
+    managed_here = nullptr;
+}
+
+void ProcessPool::run_until_over() {
+    for (;;) {
+        launch_wanted();
+        take_news();
+        {
+            const Lock lock(mutex_);
+            if (!broken_.empty() || (shutting_down_ && is_drained())) return;
+        }
+        wait_for_events();
+        check_lost();
+    }
+}
+
+void ProcessPool::wait_for_events() {
+    int timeout = -1;
+    {
+        const Lock lock(mutex_);
+        const bool any_lost = std::any_of(workers_.begin(), workers_.end(),
+                                          [](const auto& worker) { return worker->lost; });
+        if (any_lost) timeout = static_cast<int>(grace.count());
+    }
+    epoll_event events[32];
+    const int count = epoll_wait(epoll_.get(), events, std::size(events), timeout);
+    // Answers before deaths: what was sent still counts.
+    for (int i = 0; i < count; ++i) {
+        if (events[i].data.u64 % 2 == 0) handle_event(events[i].data.u64, events[i].events);
+    }
+    for (int i = 0; i < count; ++i) {
+        if (events[i].data.u64 % 2 == 1) handle_event(events[i].data.u64, events[i].events);
+    }
+}
+
+void ProcessPool::handle_event(std::uint64_t key, std::uint32_t events) {
+    if (key == wake_key) {
+        std::uint64_t count;
+        static_cast<void>(::read(wake_.get(), &count, sizeof count));
+        return;
+    }
+    if (key == launcher_key) {
+        take_news();
+        if (std::string failure = launcher_->failure(); !failure.empty()) break_pool(failure);
+        return;
+    }
+    PoolWorkerPtr worker;
+    {
+        const Lock lock(mutex_);
+        worker = find(key / 2);
+    }
+    if (!worker) return;
+    if (key == pidfd_key(*worker)) return bury(worker);
+
+    if ((events & EPOLLOUT) != 0) send_rest(*worker);
+    if ((events & ~std::uint32_t{EPOLLOUT}) != 0 && !read_answers(worker)) {
+        epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, worker->socket.get(), nullptr);
+        const Lock lock(mutex_);
+        worker->lost = std::chrono::steady_clock::now();
+    }
+}
+
+// --- Starting ---------------------------------------------------------------------------------
+
+void ProcessPool::launch_wanted() {
+    for (;;) {
+        {
+            const Lock lock(mutex_);
+            if (wanted_ == 0 || !broken_.empty()) return;
+            --wanted_;
+            // Nothing is left that a new worker could do.
+            if (shutting_down_ && is_drained()) continue;
+        }
+        launch_one();
+    }
+}
+
+void ProcessPool::launch_one() {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+        return break_pool("no socket for a worker: " + std::string(strerror(errno)));
+    }
+    Descriptor our_end(ends[0]), workers_end(ends[1]);
+    fcntl(our_end.get(), F_SETFL, O_NONBLOCK);
+
+    const auto worker = std::make_shared<PoolWorker>(next_ticket_++, std::move(our_end));
+    const Descriptor file = SharedFile::create();
+    if (file) worker->shared.open(file.get());
+    const int descriptor = file.get();
+    const Frame hello{.kind = FrameKind::hello};
+    send_with(worker->socket.get(), bytes_of(hello), std::span(&descriptor, file ? 1 : 0));
+
+    // The calls go into the socket at once; the worker finds them when it is there.
+    std::span<const std::byte> rest = std::as_bytes(std::span(options_.initializer));
+    if (!rest.empty()) {
+        const std::ptrdiff_t sent = send_some(worker->socket.get(), rest);
+        if (sent > 0) rest = rest.subspan(static_cast<std::size_t>(sent));
+    }
+    watch(worker->socket.get(), socket_key(*worker));
+    launcher_->launch(worker->ticket, std::move(workers_end));
+
+    Deliveries deliveries;
+    {
+        const Lock lock(mutex_);
+        workers_.push_back(worker);
+        end_sending(*worker, rest);
+        deliveries = assign();
+    }
+    deliver(std::move(deliveries));
+}
+
+void ProcessPool::take_news() {
+    while (auto started = launcher_->news()) {
+        if (started->error != 0) {
+            break_pool("a worker could not be started: " + std::string(strerror(started->error)));
+            const Lock lock(mutex_);
+            std::erase(workers_, find(started->ticket));
+            continue;
+        }
+        const Lock lock(mutex_);
+        const PoolWorkerPtr worker = find(started->ticket);
+        if (!worker) continue;
+        worker->pid = started->pid;
+        worker->pidfd = std::move(started->pidfd);
+        watch(worker->pidfd.get(), pidfd_key(*worker));
+        if (kill_signal_ != 0) signal_all(kill_signal_);
+    }
+}
+
+// --- Talking ----------------------------------------------------------------------------------
+
+void ProcessPool::send_rest(PoolWorker& worker) {
+    // `sending` is set as long as there is a rest: it is ours to send.
+    std::span<const std::byte> rest;
+    {
+        const Lock lock(mutex_);
+        rest = worker.unsent;
+    }
+    const std::ptrdiff_t sent = send_some(worker.socket.get(), rest);
+    if (sent < 0 && errno == EAGAIN) return;
+    rest = sent < 0 ? std::span<const std::byte>() : rest.subspan(static_cast<std::size_t>(sent));
+
+    Deliveries deliveries;
+    {
+        const Lock lock(mutex_);
+        end_sending(worker, rest);
+        if (rest.empty()) {
+            rearm(worker, EPOLLIN);
+            deliveries = assign();
+        }
+    }
+    deliver(std::move(deliveries));
+}
+
+bool ProcessPool::read_answers(const PoolWorkerPtr& worker) {
+    const MessageReader::Status status = worker->answers.fill(worker->socket.get());
+    std::span<const std::byte> payload;
+    while (const Frame* frame = worker->answers.next(payload)) finish_call(worker, *frame, payload);
+    return status != MessageReader::Status::closed;
+}
+
+void ProcessPool::finish_call(const PoolWorkerPtr& worker, const Frame& frame,
+                              std::span<const std::byte> payload) {
+    if (frame.shared) {
+        const auto size = static_cast<std::size_t>(frame.size);
+        payload = {worker->shared.results(frame.slot).reserve(size), size};
+    }
+    Reader reader(payload.data(), payload.size());
+    if (frame.kind == FrameKind::broken) {
+        const std::string error = read_description(reader);
+        asyncio::log(asyncio::LogLevel::critical, "Exception in initializer: " + error);
+        return break_pool("the initializer of " + name_of(*worker) + " failed: " + error);
+    }
+
+    PooledCall* call = nullptr;
+    {
+        const Lock lock(mutex_);
+        PoolWorker::Slot& slot = worker->slots[frame.slot];
+        if (slot.sequence == frame.sequence) call = slot.call.get();
+    }
+    if (call == nullptr) return;  // the pool broke meanwhile
+
+    std::exception_ptr error;
+    try {
+        if (frame.kind == FrameKind::error) {
+            error = read_exception(reader);
+        } else {
+            call->work->decode(reader);
+        }
+    } catch (...) {
+        return break_pool("the result of a call could not be read: " +
+                          asyncio::describe_exception(std::current_exception()));
+    }
+    worker->shared.results(frame.slot)
+        .trim(frame.shared ? static_cast<std::size_t>(frame.size) : 0);
+
+    // The worker counts as idle before anybody hears of the result, so that
+    // whoever then submits finds it.
+    PooledCallPtr done;
+    Deliveries deliveries;
+    {
+        const Lock lock(mutex_);
+        PoolWorker::Slot& slot = worker->slots[frame.slot];
+        if (!worker->sending && slot.message.is_shared()) {
+            worker->shared.calls(frame.slot).trim(slot.message.payload().size());
+        }
+        done = release(*worker, frame.slot);
+        worker->stale = false;
+        if (worker->handed == 0 && worker->total == options_.max_tasks_per_child) {
+            worker->retiring = true;
+            ::shutdown(worker->socket.get(), SHUT_WR);
+            if (!queue_.empty() || !pending_.empty()) want_worker();
+        }
+        deliveries = assign();
+    }
+    deliver(std::move(deliveries));
+    if (error) {
+        done->work->fail(std::move(error));
+    } else {
+        done->work->publish();
+    }
+}
+
+// In a forked worker, which needs nothing of ours. Only this thread came along, and
+// it alone changes the list of workers: no lock, another thread may hold it forever.
+void ProcessPool::close_in_copy() const noexcept {
+    ::close(epoll_.get());
+    ::close(wake_.get());
+    for (const PoolWorkerPtr& worker : workers_) {
+        ::close(worker->socket.get());
+        ::close(worker->pidfd.get());
+    }
+}
+
+// --- Dying ------------------------------------------------------------------------------------
+
+void ProcessPool::bury(const PoolWorkerPtr& worker) {
+    while (worker->answers.fill(worker->socket.get()) == MessageReader::Status::more) {
+    }
+    std::span<const std::byte> payload;
+    while (const Frame* frame = worker->answers.next(payload)) finish_call(worker, *frame, payload);
+
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, worker->pidfd.get(), nullptr);
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, worker->socket.get(), nullptr);
+    const ExitStatus status = launcher_->reap(worker->ticket, worker->pidfd.get());
+    bool expected;
+    {
+        const Lock lock(mutex_);
+        expected = worker->retiring && worker->handed == 0;
+    }
+    if (!expected) break_pool(name_of(*worker) + " " + status.describe());
+    const Lock lock(mutex_);
+    std::erase(workers_, worker);
+}
+
+void ProcessPool::check_lost() {
+    std::string reason;
+    {
+        const Lock lock(mutex_);
+        for (const PoolWorkerPtr& worker : workers_) {
+            if (!worker->lost || worker->retiring) continue;
+            if (std::chrono::steady_clock::now() - *worker->lost < grace) continue;
+            reason = name_of(*worker) + " closed its connection to the pool";
+        }
+    }
+    if (!reason.empty()) break_pool(reason);
+}
+
+void ProcessPool::break_pool(const std::string& reason) {
+    std::vector<PooledCallPtr> calls;
+    {
+        const Lock lock(mutex_);
+        if (!broken_.empty()) return;
+        broken_ = reason;
+        shutting_down_ = true;
+        for (const PoolWorkerPtr& worker : workers_) {
+            for (unsigned i = 0; i < call_slots; ++i) {
+                if (auto call = release(*worker, i)) calls.push_back(std::move(call));
+            }
+        }
+        for (auto* list : {&queue_, &pending_}) {
+            std::move(list->begin(), list->end(), std::back_inserter(calls));
+            list->clear();
+        }
+    }
+    std::sort(calls.begin(), calls.end(),
+              [](const auto& a, const auto& b) { return a->number < b->number; });
+    for (const PooledCallPtr& call : calls) {
+        call->work->fail(std::make_exception_ptr(BrokenProcessPool(
+            "A process in the process pool was terminated abruptly while the future was running "
+            "or pending: " +
+            reason)));
+    }
+}
+
+void ProcessPool::end_workers() {
+    bool broken;
+    {
+        const Lock lock(mutex_);
+        broken = !broken_.empty();
+        for (const PoolWorkerPtr& worker : workers_) {
+            // The end of its input is what a worker ends on.
+            ::shutdown(worker->socket.get(), SHUT_WR);
+        }
+        if (broken) signal_all(SIGTERM);
+    }
+    if (!launcher_) return;
+    if (!reap_all(broken ? std::optional<std::chrono::milliseconds>(grace) : std::nullopt)) {
+        {
+            const Lock lock(mutex_);
+            signal_all(SIGKILL);
+        }
+        reap_all(std::nullopt);
+    }
+}
+
+bool ProcessPool::reap_all(std::optional<std::chrono::milliseconds> limit) {
+    const auto deadline = std::chrono::steady_clock::now() + limit.value_or(0ms);
+    for (;;) {
+        take_news();
+        std::vector<pollfd> waiting;
+        {
+            const Lock lock(mutex_);
+            // Where the fork server is gone, so are the workers that it did not report.
+            const bool no_more_news = !launcher_->failure().empty();
+            std::erase_if(workers_, [&](const PoolWorkerPtr& worker) {
+                return !worker->pidfd && no_more_news;
+            });
+            if (workers_.empty()) return true;
+            for (const PoolWorkerPtr& worker : workers_) {
+                waiting.push_back({worker->pidfd.get(), POLLIN, 0});
+            }
+        }
+        waiting.push_back({launcher_->poll_descriptor(), POLLIN, 0});
+
+        int timeout = -1;
+        if (limit) {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+                deadline - std::chrono::steady_clock::now());
+            if (left <= 0ms) return false;
+            timeout = static_cast<int>(left.count());
+        }
+        if (poll(waiting.data(), waiting.size(), timeout) <= 0) continue;
+
+        std::vector<PoolWorkerPtr> ended;
+        {
+            const Lock lock(mutex_);
+            std::erase_if(workers_, [&](const PoolWorkerPtr& worker) {
+                const bool dead =
+                    std::any_of(waiting.begin(), waiting.end(), [&](const pollfd& one) {
+                        return one.fd >= 0 && one.fd == worker->pidfd.get() && one.revents != 0;
+                    });
+                if (dead) ended.push_back(worker);
+                return dead;
+            });
+        }
+        for (const PoolWorkerPtr& worker : ended) {
+            launcher_->reap(worker->ticket, worker->pidfd.get());
+        }
+    }
+}
+
+}  // namespace concurrent::futures::detail
