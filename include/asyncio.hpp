@@ -13,14 +13,19 @@
 #pragma once
 
 #include <asyncio/as_completed.hpp>
+#include <asyncio/async_generator.hpp>
+#include <asyncio/async_iteration.hpp>
+#include <asyncio/contextlib.hpp>
 #include <asyncio/contextvars.hpp>
 #include <asyncio/coroutines.hpp>
 #include <asyncio/events.hpp>
+#include <asyncio/exception_group.hpp>
 #include <asyncio/exceptions.hpp>
 #include <asyncio/futures.hpp>
 #include <asyncio/log.hpp>
 #include <asyncio/outcome.hpp>
 #include <asyncio/runners.hpp>
+#include <asyncio/taskgroups.hpp>
 #include <asyncio/tasks.hpp>
 #include <asyncio/threads.hpp>
 #include <asyncio/timeouts.hpp>

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include <asyncio/async_iteration.hpp>
 #include <asyncio/waiting.hpp>
 
 namespace asyncio {
@@ -109,11 +110,6 @@ class AsCompleted {
     std::size_t left_;
     Shared completions_;
 };
-
-template <class F>
-Coroutine<std::optional<F>> anext(AsCompleted<F>& completed) {
-    return completed.anext();
-}
 
 // Coroutines in the range become tasks; tasks and futures stay your own, each given once.
 template <GatherableRange R>

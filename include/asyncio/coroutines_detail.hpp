@@ -41,13 +41,25 @@ class FrameLink {
     }
     explicit operator bool() const noexcept { return word_ != 0; }
     [[nodiscard]] std::coroutine_handle<> handle() const noexcept {
-        return std::coroutine_handle<>::from_address(reinterpret_cast<void*>(word_ & ~foreign));
+        return std::coroutine_handle<>::from_address(reinterpret_cast<void*>(word_ & ~marks));
     }
     // Null for a foreign coroutine.
     [[nodiscard]] PromiseBase* promise() const noexcept;
 
+    // Marks the link from a generator to its consumer: the consumer does not own the frame
+    // that the link stands in.
+    [[nodiscard]] FrameLink into_generator() const noexcept {
+        FrameLink link = *this;
+        link.word_ |= generator;
+        return link;
+    }
+    [[nodiscard]] bool of_generator() const noexcept { return (word_ & generator) != 0; }
+
   private:
+    // Frames are aligned to 16 bytes.
     static constexpr std::uintptr_t foreign = 1;
+    static constexpr std::uintptr_t generator = 2;
+    static constexpr std::uintptr_t marks = foreign | generator;
     std::uintptr_t word_ = 0;
 };
 
@@ -81,9 +93,8 @@ class PromiseBase {
     FinalAwaiter final_suspend() noexcept { return {}; }
 
     template <class Awaitable>
-    decltype(auto) await_transform(
-        Awaitable&& awaitable,
-        std::source_location where = std::source_location::current()) {
+    decltype(auto) await_transform(Awaitable&& awaitable,
+                                   std::source_location where = std::source_location::current()) {
         where_ = where;
         return AwaiterFor<std::remove_cvref_t<Awaitable>>::get(std::forward<Awaitable>(awaitable));
     }
@@ -95,6 +106,9 @@ class PromiseBase {
         return std::coroutine_handle<PromiseBase>::from_promise(*this);
     }
 
+  protected:
+    void set_where(std::source_location where) noexcept { where_ = where; }
+
   private:
     FrameLink parent_;
     std::source_location where_;
@@ -102,7 +116,8 @@ class PromiseBase {
 
 inline PromiseBase* FrameLink::promise() const noexcept {
     if (word_ == 0 || (word_ & foreign) != 0) return nullptr;
-    return &std::coroutine_handle<PromiseBase>::from_address(reinterpret_cast<void*>(word_))
+    return &std::coroutine_handle<PromiseBase>::from_address(
+                reinterpret_cast<void*>(word_ & ~marks))
                 .promise();
 }
 
@@ -122,8 +137,7 @@ class CoroutineResult {
 template <class T>
 class CoroutinePromise final : public PromiseBase, public CoroutineResult<T> {
   public:
-    explicit CoroutinePromise(
-        std::source_location where = std::source_location::current()) noexcept
+    explicit CoroutinePromise(std::source_location where = std::source_location::current()) noexcept
         : PromiseBase(where) {}
 
     Coroutine<T> get_return_object() noexcept;
@@ -139,8 +153,7 @@ class CoroutinePromise final : public PromiseBase, public CoroutineResult<T> {
 template <class T>
 class CoroutinePromise<T&> final : public PromiseBase, public CoroutineResult<T&> {
   public:
-    explicit CoroutinePromise(
-        std::source_location where = std::source_location::current()) noexcept
+    explicit CoroutinePromise(std::source_location where = std::source_location::current()) noexcept
         : PromiseBase(where) {}
 
     Coroutine<T&> get_return_object() noexcept;
@@ -151,8 +164,7 @@ class CoroutinePromise<T&> final : public PromiseBase, public CoroutineResult<T&
 template <>
 class CoroutinePromise<void> final : public PromiseBase, public CoroutineResult<void> {
   public:
-    explicit CoroutinePromise(
-        std::source_location where = std::source_location::current()) noexcept
+    explicit CoroutinePromise(std::source_location where = std::source_location::current()) noexcept
         : PromiseBase(where) {}
 
     Coroutine<void> get_return_object() noexcept;
@@ -184,7 +196,8 @@ class CoroutineAwaiter {
         : child_(std::exchange(other.child_, nullptr)) {}
     CoroutineAwaiter& operator=(CoroutineAwaiter&&) = delete;
     ~CoroutineAwaiter() {
-        if (child_) [[unlikely]] abandon();
+        if (child_) [[unlikely]]
+            abandon();
     }
 
     bool await_ready() const noexcept { return false; }
@@ -198,7 +211,8 @@ class CoroutineAwaiter {
     T await_resume() {
         const Frame frame{release()};
         auto& promise = frame.handle.promise();
-        if (promise.error()) [[unlikely]] std::rethrow_exception(promise.take_error());
+        if (promise.error()) [[unlikely]]
+            std::rethrow_exception(promise.take_error());
         return promise.slot().take();
     }
 

@@ -60,6 +60,13 @@ class KeyboardInterrupt : public BaseException {
     ~KeyboardInterrupt() override;
 };
 
+// Thrown into an async generator that is being closed, at the co_yield it stands at.
+class GeneratorExit : public BaseException {
+  public:
+    using BaseException::BaseException;
+    ~GeneratorExit() override;
+};
+
 // Thrown by code that wants the program to end with `code`. Passes through the
 // loop and out of asyncio::run(); main() decides what to do with it.
 class SystemExit : public BaseException {

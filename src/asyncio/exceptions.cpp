@@ -13,6 +13,7 @@ namespace asyncio {
 BaseException::~BaseException() = default;
 CancelledError::~CancelledError() = default;
 KeyboardInterrupt::~KeyboardInterrupt() = default;
+GeneratorExit::~GeneratorExit() = default;
 SystemExit::~SystemExit() = default;
 RuntimeError::~RuntimeError() = default;
 NotImplementedError::~NotImplementedError() = default;

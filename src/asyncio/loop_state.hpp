@@ -7,6 +7,7 @@
 #include <memory>
 #include <thread>
 
+#include <asyncio/async_generator.hpp>
 #include <asyncio/events.hpp>
 #include <asyncio/tasks_detail.hpp>
 
@@ -41,13 +42,17 @@ struct LoopState {
 
     std::shared_ptr<concurrent::futures::ThreadPoolExecutor> default_executor;
     bool executor_shut_down = false;
-    std::function<Coroutine<void>()> asyncgen_shutdown;
+    GeneratorLinks generators;  // a circular list of those begun and not ended
+    bool generators_shut_down = false;
 
     // How much ran since the kernel was last asked, and when that was.
     std::uint32_t turns_since_poll = 0;
     std::int64_t last_poll = 0;
 
-    LoopState() noexcept { tasks.next_task = tasks.previous_task = &tasks; }
+    LoopState() noexcept {
+        tasks.next_task = tasks.previous_task = &tasks;
+        generators.next_generator = generators.previous_generator = &generators;
+    }
 };
 
 // Shuts it down without waiting, as CPython's close() does.

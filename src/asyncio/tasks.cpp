@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include <asyncio/async_generator.hpp>
 #include <asyncio/log.hpp>
 
 #include "describe.hpp"
@@ -96,6 +97,9 @@ void TaskBase::destroy_frames() noexcept {
         PromiseBase* outer = inner->parent().promise();
         if (outer == nullptr) break;  // a foreign coroutine owns the rest
         const std::coroutine_handle<> frame = inner->handle();
+        if (inner->parent().of_generator()) {
+            static_cast<GeneratorPromiseBase*>(inner)->state->frame_is_gone();
+        }
         frame.destroy();
         frame_already_destroyed = frame.address();
         inner = outer;

@@ -55,10 +55,6 @@ void EventLoop::set_default_executor(
     state_->default_executor = std::move(executor);
 }
 
-Coroutine<void> EventLoop::shutdown_asyncgens() {
-    if (state_->asyncgen_shutdown) co_await state_->asyncgen_shutdown();
-}
-
 Coroutine<void> EventLoop::shutdown_default_executor(
     std::optional<std::chrono::nanoseconds> timeout) {
     state_->executor_shut_down = true;
