@@ -103,7 +103,8 @@ class AsCompleted {
         co_return F(future.reference());
     }
     static Coroutine<typename F::value_type> next_result(Shared completions) {
-        F future((co_await completions->next()).reference());
+        const AnyFuture done = co_await completions->next();
+        F future(done.reference());
         co_return std::move(future).result();
     }
 
