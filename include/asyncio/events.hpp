@@ -49,6 +49,7 @@ struct ExceptionContext;
 namespace detail {
 struct LoopState;
 class LoopReference;
+class Proactor;
 // A duration of any kind, also floating, as nanoseconds; out of range is clamped.
 // Throws: ValueError for NaN.
 [[nodiscard]] std::chrono::nanoseconds nanoseconds_from_seconds(double seconds);
@@ -278,7 +279,7 @@ class EventLoop {
   private:
     friend struct Internals;
     friend class detail::LoopReference;
-    explicit EventLoop(const LoopOptions& options);
+    EventLoop(const LoopOptions& options, std::unique_ptr<detail::Proactor> proactor);
     ~EventLoop();
 
     template <class F, class... Args>

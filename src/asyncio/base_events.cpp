@@ -96,7 +96,18 @@ void EventLoop::Internals::let_go(EventLoop& loop) noexcept {
 }
 
 EventLoopPtr EventLoop::Internals::make(const LoopOptions& options) {
-    return EventLoopPtr(new EventLoop(options));
+    return EventLoopPtr(new EventLoop(options, detail::make_proactor(kind_of(options.proactor))));
+}
+
+EventLoopPtr EventLoop::Internals::make_on(std::unique_ptr<detail::Proactor> proactor) {
+    return EventLoopPtr(new EventLoop(LoopOptions{}, std::move(proactor)));
+}
+
+bool EventLoop::Internals::has_work_now(EventLoop& loop) noexcept {
+    LoopState& s = *loop.state_;
+    return !loop.ready_.empty() || s.inbox.load(std::memory_order_acquire) != nullptr ||
+           s.proactor->may_have_completions() ||
+           (!s.timers.empty() && s.timers.next_deadline() <= now(loop));
 }
 
 void EventLoop::Internals::destroy(EventLoop* loop) noexcept {
@@ -120,11 +131,11 @@ void LoopDeleter::operator()(EventLoop* loop) const noexcept {
     EventLoop::Internals::destroy(loop);
 }
 
-EventLoop::EventLoop(const LoopOptions& options)
+EventLoop::EventLoop(const LoopOptions& options, std::unique_ptr<detail::Proactor> proactor)
     : debug_(options.debug.value_or(debug_by_environment())),
       foreign_references_(owner),
       state_(std::make_unique<LoopState>()) {
-    state_->proactor = detail::make_proactor(kind_of(options.proactor));
+    state_->proactor = std::move(proactor);
 }
 
 EventLoop::~EventLoop() {
@@ -195,6 +206,7 @@ void EventLoop::Internals::run_once(EventLoop& loop) {
     }
     ReadyQueue batch;
     batch.prepend(loop.ready_);
+    if (s.reorder) [[unlikely]] s.reorder(batch);
     try {
         if (loop.debug_) [[unlikely]] {
             run_ready_in_debug_mode(loop, batch);

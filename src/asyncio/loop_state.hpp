@@ -36,6 +36,9 @@ struct LoopState {
     std::atomic<int> interrupts{0};
     std::function<void(int)> on_interrupt;
 
+    // Puts what is ready into another order, for tests.
+    std::function<void(ReadyQueue&)> reorder;
+
     TaskLinks tasks;  // a circular list of those not done, in order of creation
     EventLoop::ExceptionHandler exception_handler;
     EventLoop::TaskFactory task_factory;
@@ -66,6 +69,9 @@ struct EventLoop::Internals {
     static void hold(EventLoop& loop) noexcept;
     static void let_go(EventLoop& loop) noexcept;
     static EventLoopPtr make(const LoopOptions& options);
+    static EventLoopPtr make_on(std::unique_ptr<detail::Proactor> proactor);
+    // Whether an iteration would run anything without time passing.
+    static bool has_work_now(EventLoop& loop) noexcept;
     static void destroy(EventLoop* loop) noexcept;
 
     static void run_once(EventLoop& loop);
