@@ -249,6 +249,12 @@ class Future : public AnyFuture {
     }
 };
 
+// Records that `waiter` waits for `future`, for call graphs only; several times if told so
+// several times. Forgotten once `future` is done. Nothing for a handle that names nothing.
+void future_add_to_awaited_by(const AnyFuture& future, const AnyFuture& waiter);
+// Takes one such record back.
+void future_discard_from_awaited_by(const AnyFuture& future, const AnyFuture& waiter) noexcept;
+
 // What a loop's exception handler is told.
 struct ExceptionContext {
     std::string message;

@@ -33,6 +33,10 @@ std::string describe_ready(const ReadyNode* node) {
 
 std::string function_text(const char* pretty) {
     std::string_view text = pretty;
+    // "int f(T) [T = int]" and "int f(T) [with T = int]".
+    if (const auto arguments = text.find(" ["); arguments != text.npos && text.ends_with(']')) {
+        text = text.substr(0, arguments);
+    }
     // Parameters: from the last parenthesis that opens at depth zero of <> and ().
     int depth = 0;
     std::size_t end = text.size();

@@ -186,11 +186,43 @@ std::size_t remove_done_callback(FutureBase& future, std::uint64_t token) noexce
 
 std::size_t remove_done_callbacks(FutureBase& future, const void* function,
                                   const std::type_info& type) noexcept {
-    return remove_if(future,
-                     [&](DoneHandle& handle) { return handle.equals(function, type); });
+    return remove_if(future, [&](DoneHandle& handle) { return handle.equals(function, type); });
 }
 
+namespace {
+
+// Says who waits where no awaiter of ours stands in the list.
+class AwaitedBy final : public DoneNode, public Recycled {
+  public:
+    explicit AwaitedBy(Ref<FutureBase> waiter) noexcept : waiter_(std::move(waiter)) {}
+    void fire(FutureBase&) noexcept override { delete this; }
+    void abandon() noexcept override { delete this; }
+    [[nodiscard]] FutureBase* waiter() const noexcept override { return waiter_.get(); }
+
+  private:
+    Ref<FutureBase> waiter_;
+};
+
+}  // namespace
+
 }  // namespace detail
+
+void future_add_to_awaited_by(const AnyFuture& future, const AnyFuture& waiter) {
+    if (!future || !waiter || future.done()) return;
+    future.state().add_waiter(new detail::AwaitedBy(waiter.reference()));
+}
+
+void future_discard_from_awaited_by(const AnyFuture& future, const AnyFuture& waiter) noexcept {
+    if (!future || !waiter) return;
+    detail::DoneList& waiters = future.state().waiters();
+    for (detail::DoneNode* node = waiters.first(); node; node = waiters.after(node)) {
+        auto* record = dynamic_cast<detail::AwaitedBy*>(node);
+        if (record == nullptr || record->waiter() != &waiter.state()) continue;
+        detail::DoneList::unlink(record);
+        record->abandon();
+        return;
+    }
+}
 
 void AnyFuture::throw_empty() {
     throw RuntimeError("this handle names no future: it was moved from or never assigned");

@@ -55,6 +55,7 @@ Coroutine<void> TaskGroup::aenter() {
 void TaskGroup::adopt(const AnyTask& task) {
     const auto [entry, added] = tasks_.emplace(task, DoneCallbackToken{});
     if (!added) return;
+    future_add_to_awaited_by(task, parent_);
     entry->second = task.add_done_callback([this](const AnyTask& done) { on_task_done(done); });
 }
 

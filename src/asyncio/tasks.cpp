@@ -133,6 +133,8 @@ void TaskBase::abandon() noexcept {
         // KeyboardInterrupt out of a handler cannot stop a loop from closing.
     }
     destroy_frames();
+    // Nobody will ever finish it, so nobody need be told; what they hold goes.
+    while (DoneNode* node = waiters().pop_front()) node->abandon();
 }
 
 std::string TaskBase::repr() const {
@@ -240,10 +242,13 @@ void TaskBase::finish() {
     }
     const bool escapes = ends_the_program(error);
     finish_with_error(error);
-    if (escapes) [[unlikely]] std::rethrow_exception(error);
+    if (escapes) [[unlikely]]
+        std::rethrow_exception(error);
 }
 
-void TaskBase::wake() noexcept { EventLoop::Internals::ready(loop()).push(&node()); }
+void TaskBase::wake() noexcept {
+    EventLoop::Internals::ready(loop()).push(&node());
+}
 
 // ---- cancelling ---------------------------------------------------------------------------
 
@@ -299,7 +304,9 @@ TaskBase& require_current_task(const char* what) {
 void suspend_task(TaskBase& task, FrameLink resume_at, Suspension* waiting_on) noexcept {
     task.suspend(resume_at, waiting_on);
 }
-void wake_task(TaskBase& task) noexcept { task.wake(); }
+void wake_task(TaskBase& task) noexcept {
+    task.wake();
+}
 void throw_if_cancelled(TaskBase& task, bool already_cancelled) {
     task.throw_if_cancelled(already_cancelled);
 }
@@ -314,7 +321,8 @@ void FutureAwaiterBase::suspend(FrameLink frame) {
     task_ = &task;
     future_->add_waiter(this);
     task.suspend(frame, this);
-    if (task.must_cancel()) [[unlikely]] task.hand_on_cancel();
+    if (task.must_cancel()) [[unlikely]]
+        task.hand_on_cancel();
 }
 
 bool FutureAwaiterBase::request_cancel(const CancelMessage& message) {
@@ -327,8 +335,12 @@ std::exception_ptr FutureAwaiterBase::take_error() {
     if (task_ != nullptr) task_->throw_if_cancelled(true);  // used up by the future's own
     return future_->take_error();
 }
-void FutureAwaiterBase::fire(FutureBase&) noexcept { task_->wake(); }
-FutureBase* FutureAwaiterBase::waiter() const noexcept { return task_; }
+void FutureAwaiterBase::fire(FutureBase&) noexcept {
+    task_->wake();
+}
+FutureBase* FutureAwaiterBase::waiter() const noexcept {
+    return task_;
+}
 
 void Yield::suspend(FrameLink frame) {
     task_ = &require_current_task("a yield");
@@ -350,7 +362,8 @@ void SleepAwaiterBase::suspend(FrameLink frame) {
     timer_.target = &task_->node();
     task_->node().take = &SleepAwaiterBase::take_timer_turn;
     state.timers.arm(timer_, now);
-    if (task_->must_cancel()) [[unlikely]] task_->hand_on_cancel();
+    if (task_->must_cancel()) [[unlikely]]
+        task_->hand_on_cancel();
 }
 
 void SleepAwaiterBase::disarm() noexcept {
@@ -380,7 +393,9 @@ bool SleepAwaiterBase::request_cancel(const CancelMessage& message) {
     return true;
 }
 
-bool SleepAwaiterBase::must_cancel() const noexcept { return task_->must_cancel(); }
+bool SleepAwaiterBase::must_cancel() const noexcept {
+    return task_->must_cancel();
+}
 
 void SleepAwaiterBase::throw_cancelled() {
     task_->throw_if_cancelled(phase_ == Phase::cancelled);
@@ -435,7 +450,9 @@ void ForeignAwaiterBase::check() {
 
 // ---- making tasks -------------------------------------------------------------------------
 
-void throw_closed_loop(const EventLoop&) { throw RuntimeError("the event loop is closed"); }
+void throw_closed_loop(const EventLoop&) {
+    throw RuntimeError("the event loop is closed");
+}
 
 void launch(const Ref<FutureBase>& future, TaskOptions options) {
     TaskBase& task = static_cast<TaskBase&>(*future);
@@ -500,8 +517,10 @@ std::vector<StackFrame> AnyTask::get_stack(std::optional<std::size_t> limit) con
          frame = frame->parent().promise()) {
         if (limit && frames.size() == *limit) break;
         const std::source_location where = frame->where();
-        frames.push_back({detail::function_text(where.function_name()), where.file_name(),
-                          where.line()});
+        std::string function = detail::function_text(where.function_name());
+        // How with() or create_task(f) call the user's function is nobody's business.
+        if (function.starts_with("asyncio::detail::")) continue;
+        frames.push_back({std::move(function), where.file_name(), where.line()});
     }
     std::reverse(frames.begin(), frames.end());
     return frames;
@@ -531,14 +550,15 @@ AnyTask current_task(EventLoop& loop) {
     return current_task();
 }
 
-std::vector<AnyTask> all_tasks() { return all_tasks(get_running_loop()); }
+std::vector<AnyTask> all_tasks() {
+    return all_tasks(get_running_loop());
+}
 
 std::vector<AnyTask> all_tasks(EventLoop& loop) {
     std::vector<AnyTask> tasks;
     const detail::TaskLinks& head = EventLoop::Internals::state(loop).tasks;
     for (detail::TaskLinks* link = head.next_task; link != &head; link = link->next_task) {
-        tasks.emplace_back(
-            detail::Ref<detail::FutureBase>(static_cast<detail::TaskBase*>(link)));
+        tasks.emplace_back(detail::Ref<detail::FutureBase>(static_cast<detail::TaskBase*>(link)));
     }
     return tasks;
 }

@@ -161,9 +161,13 @@ struct Waiting {
 struct Registrations {
     std::vector<std::pair<AnyFuture, DoneCallbackToken>> all;
     TimerHandle alarm;
+    AnyTask waiter;  // who waits, for call graphs
     ~Registrations() {
         alarm.cancel();
-        for (auto& [future, token] : all) future.remove_done_callback(token);
+        for (auto& [future, token] : all) {
+            future.remove_done_callback(token);
+            future_discard_from_awaited_by(future, waiter);
+        }
     }
 };
 
@@ -185,7 +189,9 @@ Coroutine<void> wait_until(std::vector<AnyFuture> futures, WaitOptions options) 
             if (!waiting->waiter.done()) waiting->waiter.set_result();
         });
     }
+    registrations.waiter = current_task();
     for (const AnyFuture& future : futures) {
+        future_add_to_awaited_by(future, registrations.waiter);
         registrations.all.emplace_back(
             future, when_done(future, [waiting](const AnyTask& done) { (*waiting)(done); }));
     }
