@@ -489,9 +489,10 @@ std::string why_refused(int error) {
 }
 
 // Empty if all is well.
-std::string probe() {
+std::string probe(IoUringMode& mode) {
     try {
         const Ring ring(4, 8, IoUringMode::deferred);
+        mode = ring.mode();
         constexpr unsigned features = IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS |
                                       IORING_FEAT_EXT_ARG | IORING_FEAT_SINGLE_MMAP;
         if ((ring.features() & features) != features) return "this kernel's io_uring is too old";
@@ -523,8 +524,9 @@ std::string probe() {
 }  // namespace
 
 IoUringProbe probe_io_uring() {
-    static const std::string why_not = probe();
-    return {.usable = why_not.empty(), .why_not = why_not};
+    static IoUringMode mode = IoUringMode::shared;
+    static const std::string why_not = probe(mode);
+    return {.usable = why_not.empty(), .mode = mode, .why_not = why_not};
 }
 
 std::unique_ptr<Proactor> make_io_uring_proactor(IoUringMode best) {
@@ -538,7 +540,7 @@ std::unique_ptr<Proactor> make_io_uring_proactor(IoUringMode best) {
 namespace asyncio::detail {
 
 IoUringProbe probe_io_uring() {
-    return {.usable = false, .why_not = "this library was built without liburing"};
+    return {.usable = false, .mode = {}, .why_not = "this library was built without liburing"};
 }
 
 std::unique_ptr<Proactor> make_io_uring_proactor(IoUringMode) {

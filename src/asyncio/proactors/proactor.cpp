@@ -17,7 +17,9 @@ std::unique_ptr<Proactor> make_automatic() {
         throw ValueError("ASYNCIO_PROACTOR is \"" + std::string(wanted) +
                          "\"; set it to epoll or io_uring, or leave it unset");
     }
-    return probe_io_uring().usable ? make_io_uring_proactor() : make_epoll_proactor();
+    const IoUringProbe probe = probe_io_uring();
+    if (probe.usable && probe.mode == IoUringMode::deferred) return make_io_uring_proactor();
+    return make_epoll_proactor();
 }
 
 }  // namespace

@@ -133,17 +133,11 @@ class Proactor {
 
 enum class ProactorKind : std::uint8_t { automatic, epoll, io_uring };
 
-// `automatic` honours ASYNCIO_PROACTOR=epoll|io_uring, then probes the kernel and takes the
-// one measured faster here. Throws ValueError for another value of the variable, and
-// NotImplementedError when io_uring was asked for by name and the kernel refuses it.
+// `automatic` honours ASYNCIO_PROACTOR=epoll|io_uring, else takes io_uring where the kernel
+// has its deferred mode and epoll elsewhere (docs/decisions/0003-proactors.md). Throws ValueError
+// for another value of the variable, and NotImplementedError when io_uring was asked for by name
+// and the kernel refuses it.
 [[nodiscard]] std::unique_ptr<Proactor> make_proactor(ProactorKind kind);
-
-// Whether this kernel (and container) lets us use io_uring; `why_not` is one line if not.
-struct IoUringProbe {
-    bool usable = false;
-    std::string_view why_not;
-};
-[[nodiscard]] IoUringProbe probe_io_uring();
 
 // How far to go with what newer kernels offer. A kernel that lacks a mode gets the next.
 enum class IoUringMode : std::uint8_t {
@@ -151,6 +145,15 @@ enum class IoUringMode : std::uint8_t {
     cooperative,  // ... or whenever we enter the kernel for another reason (6.0)
     shared,       // and the ring is not told that one thread alone uses it (5.19)
 };
+
+// Whether this kernel (and container) lets us use io_uring, and the best mode it has;
+// `why_not` is one line if not.
+struct IoUringProbe {
+    bool usable = false;
+    IoUringMode mode = IoUringMode::shared;
+    std::string_view why_not;
+};
+[[nodiscard]] IoUringProbe probe_io_uring();
 
 [[nodiscard]] std::unique_ptr<Proactor> make_epoll_proactor();
 // Throws NotImplementedError in a build without io_uring. The ring itself is made by the

@@ -48,16 +48,18 @@ Ring::Mapping::~Mapping() {
     if (address != nullptr) ::munmap(address, size);
 }
 
-Ring::Ring(unsigned submissions, unsigned completions, IoUringMode best) {
+Ring::Ring(unsigned submissions, unsigned completions, IoUringMode best) : mode_(best) {
     io_uring_params parameters;
-    int result = -EINVAL;
-    // EINVAL is how a kernel says that it does not know a flag.
-    for (std::size_t mode = static_cast<std::size_t>(best);
-         mode < setup_flags.size() && result == -EINVAL; ++mode) {
+    int result = 0;
+    for (;;) {
+        const auto mode = static_cast<std::size_t>(mode_);
         parameters = {};
         parameters.flags = setup_flags[mode];
         parameters.cq_entries = completions;
         result = ::io_uring_setup(submissions, &parameters);
+        // EINVAL is how a kernel says that it does not know a flag.
+        if (result != -EINVAL || mode + 1 == setup_flags.size()) break;
+        mode_ = static_cast<IoUringMode>(mode + 1);
     }
     if (result < 0) throw_os_error(-result, "io_uring_setup");
     fd_ = Descriptor(result);

@@ -26,6 +26,7 @@ class Ring {
     ~Ring();
 
     [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+    [[nodiscard]] IoUringMode mode() const noexcept { return mode_; }
     [[nodiscard]] unsigned features() const noexcept { return features_; }
 
     // The next submission to fill in, zeroed; null when the ring is full.
@@ -72,6 +73,7 @@ class Ring {
     Descriptor fd_;
     Mapping rings_;
     Mapping submissions_;
+    IoUringMode mode_;
     unsigned features_ = 0;
     unsigned enter_flags_ = 0;
 
