@@ -1,6 +1,6 @@
 // asyncio/awaiters_detail.hpp - private: what `co_await` turns into for each awaitable.
 //
-// Every await that really suspends goes through suspend_task(): it records in the running
+// Every await that really suspends goes through TaskBase::suspend(): it records in the running
 // task where to resume, and on what it waits (a Suspension), so that Task::cancel() can ask
 // the right thing to stop. Resuming always comes from the loop's ready queue.
 #pragma once
@@ -16,6 +16,7 @@
 #include <asyncio/coroutines_detail.hpp>
 #include <asyncio/events.hpp>
 #include <asyncio/futures_detail.hpp>
+#include <asyncio/task_base_detail.hpp>
 
 namespace asyncio {
 template <class T>
@@ -26,20 +27,9 @@ class Task;
 
 namespace asyncio::detail {
 
-// The task in whose step this thread is.
-// Throws: RuntimeError outside of a task; `what` names the operation.
-[[nodiscard]] TaskBase& require_current_task(const char* what);
-// Suspends it: from here on only wake_task() resumes it.
-void suspend_task(TaskBase& task, FrameLink resume_at, Suspension* waiting_on) noexcept;
-// Makes a suspended task ready.
-void wake_task(TaskBase& task) noexcept;
-// After a resume: throws CancelledError if one is due. `already_cancelled` says that the
-// operation itself ended cancelled, in which case the task's own request is used up by it.
-void throw_if_cancelled(TaskBase& task, bool already_cancelled);
-
 // ---- futures and tasks ------------------------------------------------------------------
 
-class FutureAwaiterBase : public Suspension, public DoneNode {
+class FutureAwaiterBase : public DoneNode, public Suspension {
   public:
     explicit FutureAwaiterBase(Ref<FutureBase> future) noexcept : future_(std::move(future)) {}
     FutureAwaiterBase(const FutureAwaiterBase&) = delete;
@@ -55,13 +45,13 @@ class FutureAwaiterBase : public Suspension, public DoneNode {
 
     bool request_cancel(const CancelMessage& message) override;
     [[nodiscard]] FutureBase* awaited() const noexcept override { return future_.get(); }
-    void fire(FutureBase& future) noexcept override;
+    void fire(FutureBase&) noexcept override { task_->wake(); }
     [[nodiscard]] FutureBase* waiter() const noexcept override;
 
   protected:
     // Throws the future's error, or the cancellation of the task.
     void check() {
-        if (task_ != nullptr) throw_if_cancelled(*task_, future_->cancelled());
+        if (task_ != nullptr) task_->throw_if_cancelled(future_->cancelled());
         future_->throw_unless_result();
     }
     // The same, returned; null for a result.
@@ -69,7 +59,18 @@ class FutureAwaiterBase : public Suspension, public DoneNode {
     FutureBase& future() const noexcept { return *future_; }
 
   private:
-    void suspend(FrameLink frame);
+    void suspend(FrameLink frame) {
+        TaskBase& task = require_current_task("a future");
+        if (&future_->loop() != &task.loop() || future_.get() == &task) [[unlikely]] {
+            throw_cannot_await(task);
+        }
+        task_ = &task;
+        future_->add_waiter(this);
+        task.suspend(frame, this);
+        if (task.must_cancel()) [[unlikely]]
+            task.hand_on_cancel();
+    }
+    [[noreturn]] void throw_cannot_await(TaskBase& task) const;
 
     Ref<FutureBase> future_;
     TaskBase* task_ = nullptr;
@@ -103,12 +104,16 @@ class Yield : public Suspension {
     void await_suspend(std::coroutine_handle<Promise> frame) {
         suspend(FrameLink(frame));
     }
-    void await_resume() const { throw_if_cancelled(*task_, false); }
+    void await_resume() const { task_->throw_if_cancelled(false); }
     // The task is ready already; it takes the cancellation when it runs.
     bool request_cancel(const CancelMessage&) override { return false; }
 
   private:
-    void suspend(FrameLink frame);
+    void suspend(FrameLink frame) {
+        task_ = &require_current_task("a yield");
+        task_->suspend(frame, this);
+        task_->wake();
+    }
     TaskBase* task_ = nullptr;
 };
 
@@ -135,15 +140,25 @@ class SleepAwaiterBase : public Suspension {
 
   protected:
     void check() {
-        if (phase_ == Phase::cancelled || must_cancel()) [[unlikely]] throw_cancelled();
+        if (phase_ == Phase::cancelled || task_->must_cancel()) [[unlikely]]
+            throw_cancelled();
     }
 
   private:
     enum class Phase : std::uint8_t { sleeping, fired, cancelled, yielding };
 
-    void suspend(FrameLink frame);
+    void suspend(FrameLink frame) {
+        task_ = &require_current_task("sleep()");
+        task_->suspend(frame, this);
+        if (timer_.deadline > 0) {
+            arm();
+            return;
+        }
+        phase_ = Phase::yielding;
+        task_->wake();
+    }
+    void arm();
     void disarm() noexcept;
-    [[nodiscard]] bool must_cancel() const noexcept;
     [[noreturn]] void throw_cancelled();
 
     TimerNode timer_;
@@ -176,7 +191,7 @@ class SleepAwaiter<void> final : public SleepAwaiterBase {
 
 // ---- natively or through a bridge -------------------------------------------------------
 
-// Awaiters of this library suspend through suspend_task() and need no bridge.
+// Awaiters of this library suspend through TaskBase::suspend() and need no bridge.
 template <class A>
 inline constexpr bool is_native_awaiter = std::is_base_of_v<Suspension, std::remove_cvref_t<A>>;
 template <class T>

@@ -55,17 +55,18 @@ struct ContextData : Recycled {
 // asks for it, so that programs without context variables pay one null pointer.
 using ContextSlot = Ref<ContextData>;
 
-[[nodiscard]] ContextSlot& current_context() noexcept;
 // The slot in use on this thread, null for the thread's own.
 extern constinit thread_local ContextSlot* current_context_slot;
 // Makes `slot` current and returns what was; the caller puts that back.
 inline ContextSlot* exchange_current_context(ContextSlot* slot) noexcept {
     return std::exchange(current_context_slot, slot);
 }
+[[nodiscard]] ContextSlot& current_context() noexcept;
 [[nodiscard]] ContextSlot copy_of(const ContextSlot& slot);
 [[nodiscard]] inline ContextSlot copy_current_context() {
-    const ContextSlot& current = current_context();
-    return current ? copy_of(current) : ContextSlot();
+    if (current_context_slot != nullptr && !*current_context_slot) [[likely]]
+        return {};
+    return copy_of(current_context());
 }
 [[nodiscard]] std::uint64_t new_variable_id() noexcept;
 [[nodiscard]] const VarValue* find_variable(const ContextSlot& slot, std::uint64_t id) noexcept;

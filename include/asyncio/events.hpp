@@ -279,6 +279,7 @@ class EventLoop {
   private:
     friend struct Internals;
     friend class detail::LoopReference;
+    friend class detail::TaskBase;
     EventLoop(const LoopOptions& options, std::unique_ptr<detail::Proactor> proactor);
     ~EventLoop();
 
@@ -291,6 +292,25 @@ class EventLoop {
                                       : detail::copy_current_context(),
                       std::forward<F>(f), std::forward<Args>(args)...));
     }
+    // References to the loop's memory. The thread that runs the loop counts without atomics,
+    // everybody else in a second counter; only their sum means anything, and only once the
+    // owner has let go.
+    void hold() noexcept {
+        if (detail::this_thread.running == this) [[likely]] {
+            ++local_references_;
+        } else {
+            foreign_references_.fetch_add(1, std::memory_order_relaxed);
+        }
+    }
+    void let_go() noexcept {
+        if (detail::this_thread.running == this) [[likely]] {
+            --local_references_;
+        } else {
+            let_go_elsewhere();
+        }
+    }
+    void let_go_elsewhere() noexcept;
+
     void check_open() const {
         if (closed_.load(std::memory_order_relaxed)) [[unlikely]]
             throw_closed();

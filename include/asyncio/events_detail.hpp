@@ -62,6 +62,12 @@ class ReadyQueue {
         if (node != nullptr && (head_ = node->next) == nullptr) tail_ = &head_;
         return node;
     }
+    // Takes everything out, as a list by `next`.
+    [[nodiscard]] ReadyNode* take_all() noexcept {
+        ReadyNode* all = head_;
+        clear();
+        return all;
+    }
     // Moves everything out of `other` to the front of this one.
     void prepend(ReadyQueue& other) noexcept {
         if (other.empty()) return;
@@ -103,15 +109,20 @@ struct TimerNode {
 // A scheduled callback. Counted by its user's Handle and by the queue it stands in.
 class HandleState : public ReadyNode, public Recycled {
   public:
-    HandleState(EventLoop& loop, ContextSlot context) noexcept;
+    HandleState(EventLoop& loop, ContextSlot context) noexcept
+        : context_(std::move(context)), loop_(&loop) {
+        take = &HandleState::take_turn;
+    }
     HandleState(const HandleState&) = delete;
     HandleState& operator=(const HandleState&) = delete;
-    virtual ~HandleState();
+    virtual ~HandleState() = default;
 
     void add_reference() noexcept { references_.add(); }
     void drop_reference() noexcept {
         if (references_.drop()) delete this;
     }
+    // A new handle becomes the caller's and a queue's at once.
+    void share_with_queue() noexcept { references_.set(2); }
 
     void cancel() noexcept;
     [[nodiscard]] bool cancelled() const noexcept {
@@ -131,13 +142,32 @@ class HandleState : public ReadyNode, public Recycled {
     // Destroys the callable and its arguments; called once, at cancel or after the run.
     virtual void drop_callback() noexcept = 0;
 
+    // The turn of a handle whose type is not known.
+    static void take_turn(ReadyNode* node, Turn turn);
+    // The two ends of a callback's run. False when it is not to run.
+    [[nodiscard]] bool begin_run() noexcept {
+        if (threadsafe_) [[unlikely]] return begin_threadsafe_run();
+        if (phase_.load(std::memory_order_relaxed) != Phase::waiting) return false;
+        phase_.store(Phase::running, std::memory_order_relaxed);
+        return true;
+    }
+    void end_run() noexcept {
+        if (threadsafe_) [[unlikely]] return end_threadsafe_run();
+        if (phase_.load(std::memory_order_relaxed) == Phase::running) {
+            phase_.store(Phase::finished, std::memory_order_relaxed);
+        }
+    }
+    // In a handler: reports what the callback threw. Throws on what ends the program.
+    void callback_failed();
+
+    RefCount references_;
+
   private:
     enum class Phase : std::uint8_t { waiting, running, finished, cancelled };
 
-    static void take_turn(ReadyNode* node, Turn turn);
-    void run();
+    bool begin_threadsafe_run() noexcept;
+    void end_threadsafe_run() noexcept;
 
-    RefCount references_;
     std::atomic<Phase> phase_{Phase::waiting};
     std::atomic<bool> awaited_{false};  // another thread waits in cancel()
     bool threadsafe_ = false;
@@ -152,7 +182,9 @@ class CallbackHandle final : public HandleState {
     template <class G, class... A>
     CallbackHandle(EventLoop& loop, ContextSlot context, G&& function, A&&... args)
         : HandleState(loop, std::move(context)),
-          call_(std::in_place, std::forward<G>(function), std::forward<A>(args)...) {}
+          call_(std::in_place, std::forward<G>(function), std::forward<A>(args)...) {
+        take = &CallbackHandle::take_turn;
+    }
     ~CallbackHandle() override { CallbackHandle::drop_callback(); }
 
     [[nodiscard]] const std::type_info& callback_type() const noexcept override {
@@ -162,6 +194,37 @@ class CallbackHandle final : public HandleState {
   private:
     using Call = std::tuple<F, Args...>;
 
+    // Knows the callable's type: nothing virtual between the loop and the callback.
+    static void take_turn(ReadyNode* node, Turn turn) {
+        auto* self = static_cast<CallbackHandle*>(static_cast<HandleState*>(node));
+        struct Reference {
+            CallbackHandle* handle;
+            ~Reference() {
+                if (handle->references_.drop()) delete handle;
+            }
+        };
+        const Reference reference{self};
+        if (turn == Turn::discard) [[unlikely]] {
+            self->cancel();
+            return;
+        }
+        if (!self->begin_run()) return;
+        struct Finish {
+            CallbackHandle& handle;
+            ContextSlot* previous;
+            ~Finish() {
+                exchange_current_context(previous);
+                handle.CallbackHandle::drop_callback();
+                handle.end_run();
+            }
+        };
+        const Finish finish{*self, exchange_current_context(&self->context())};
+        try {
+            self->CallbackHandle::invoke();
+        } catch (...) {
+            self->callback_failed();
+        }
+    }
     void invoke() override {
         std::apply([](auto&... parts) { std::invoke(std::move(parts)...); }, call_.value);
     }

@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <asyncio/events.hpp>
 #include <asyncio/events_detail.hpp>
 #include <asyncio/exceptions.hpp>
 #include <asyncio/memory_detail.hpp>
@@ -90,10 +91,10 @@ class DoneList {
 // Holds the loop's memory for as long as a future may still look at it.
 class LoopReference {
   public:
-    explicit LoopReference(EventLoop& loop) noexcept;
+    explicit LoopReference(EventLoop& loop) noexcept : loop_(&loop) { loop.hold(); }
     LoopReference(const LoopReference& other) noexcept : LoopReference(*other.loop_) {}
     LoopReference& operator=(const LoopReference&) = delete;
-    ~LoopReference();
+    ~LoopReference() { loop_->let_go(); }
     [[nodiscard]] EventLoop& operator*() const noexcept { return *loop_; }
     [[nodiscard]] EventLoop* get() const noexcept { return loop_; }
 

@@ -131,6 +131,8 @@ class RefCount {
                count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
     }
 
+    // Before anybody else knows of the object.
+    void set(std::uint32_t count) noexcept { count_.store(count, std::memory_order_relaxed); }
     [[nodiscard]] std::uint32_t value() const noexcept {
         return count_.load(std::memory_order_relaxed);
     }

@@ -37,26 +37,25 @@ class TaskGroup {
     // Starts a child: a coroutine, or a callable and its arguments, as asyncio::create_task().
     // Throws: RuntimeError before the block, after it, and while the group winds down.
     template <CoroutineLike A>
-    auto create_task(A&& coroutine, TaskOptions options = {},
+    auto create_task(A&& coroutine, std::source_location where = std::source_location::current()) {
+        return start(detail::as_coroutine(std::forward<A>(coroutine)), nullptr, where);
+    }
+    template <CoroutineLike A>
+    auto create_task(A&& coroutine, TaskOptions options,
                      std::source_location where = std::source_location::current()) {
-        auto made = detail::as_coroutine(std::forward<A>(coroutine));
-        check_open([&made]() noexcept { made.close(); });
-        auto task = detail::spawn(*loop_, std::move(made), std::move(options), where);
-        adopt(task);
-        return task;
+        return start(detail::as_coroutine(std::forward<A>(coroutine)), &options, where);
     }
     template <class F, class... Args>
         requires CoroutineFunction<F, Args...>
     auto create_task(F&& f, Args&&... args) {
-        return create_task(detail::call_stored<std::decay_t<F>, std::decay_t<Args>...>(
-            std::forward<F>(f), std::forward<Args>(args)...));
+        return start(detail::stored_call(std::forward<F>(f), std::forward<Args>(args)...), nullptr,
+                     std::source_location());
     }
     template <class F, class... Args>
         requires CoroutineFunction<F, Args...>
     auto create_task(TaskOptions options, F&& f, Args&&... args) {
-        return create_task(detail::call_stored<std::decay_t<F>, std::decay_t<Args>...>(
-                               std::forward<F>(f), std::forward<Args>(args)...),
-                           std::move(options));
+        return start(detail::stored_call(std::forward<F>(f), std::forward<Args>(args)...), &options,
+                     std::source_location());
     }
 
     // "<TaskGroup entered tasks=2>".
@@ -68,12 +67,15 @@ class TaskGroup {
     Coroutine<bool> aexit(std::exception_ptr error);
 
   private:
-    template <class Close>
-    void check_open(Close close) {
+    template <class T>
+    Task<T> start(Coroutine<T>&& coroutine, TaskOptions* options, std::source_location where) {
         if (const char* reason = why_closed()) {
-            close();
+            coroutine.close();
             throw RuntimeError(repr() + " " + reason);
         }
+        Task<T> task = detail::spawn(*loop_, std::move(coroutine), options, where);
+        adopt(task);
+        return task;
     }
     // Null when children may be started.
     [[nodiscard]] const char* why_closed() const noexcept;

@@ -158,19 +158,19 @@ template <class Make>
 
 namespace detail {
 
-// Applies the options and starts the task, through the loop's factory if it has one.
-void launch(const Ref<FutureBase>& task, TaskOptions options);
+// Starts the task, through the loop's factory if it has one; `options` may be null.
+void launch(const Ref<FutureBase>& task, TaskOptions* options);
 [[noreturn]] void throw_closed_loop(const EventLoop& loop);
 
 template <class T>
-Task<T> spawn(EventLoop& loop, Coroutine<T>&& coroutine, TaskOptions options,
+Task<T> spawn(EventLoop& loop, Coroutine<T>&& coroutine, TaskOptions* options,
               std::source_location where) {
     if (loop.is_closed()) [[unlikely]] {
         coroutine.close();
         throw_closed_loop(loop);
     }
     Ref<FutureBase> task(new TaskStateOf<T>(loop, coroutine.release_to_await(), where));
-    launch(task, std::move(options));
+    launch(task, options);
     return Task<T>(std::move(task));
 }
 
@@ -182,14 +182,25 @@ auto call_stored(F function, Args... args)
     co_return co_await std::invoke(function, std::move(args)...);
 }
 
+template <class F, class... Args>
+auto stored_call(F&& function, Args&&... args) {
+    return call_stored<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(function),
+                                                               std::forward<Args>(args)...);
+}
+
 template <class A>
 auto await_stored(A awaitable) -> Coroutine<await_result_t<A>> {
     co_return co_await std::move(awaitable);
 }
 
-// An awaitable other than a coroutine as one.
+// An awaitable as a coroutine; one that is a coroutine stays where it is, and its frame is
+// taken out of it.
 template <class T>
-Coroutine<T> as_coroutine(Coroutine<T>&& coroutine) {
+Coroutine<T>&& as_coroutine(Coroutine<T>& coroutine) noexcept {
+    return std::move(coroutine);
+}
+template <class T>
+Coroutine<T>&& as_coroutine(Coroutine<T>&& coroutine) noexcept {
     return std::move(coroutine);
 }
 template <class A>
@@ -203,24 +214,30 @@ auto as_coroutine(A&& awaitable) {
 // Schedules `coroutine` on the running loop.
 // Throws: RuntimeError when no loop runs here; what made it never-awaited otherwise.
 template <CoroutineLike A>
-auto create_task(A&& coroutine, TaskOptions options = {},
+auto create_task(A&& coroutine, std::source_location where = std::source_location::current()) {
+    return detail::spawn(get_running_loop(), detail::as_coroutine(std::forward<A>(coroutine)),
+                         nullptr, where);
+}
+template <CoroutineLike A>
+auto create_task(A&& coroutine, TaskOptions options,
                  std::source_location where = std::source_location::current()) {
     return detail::spawn(get_running_loop(), detail::as_coroutine(std::forward<A>(coroutine)),
-                         std::move(options), where);
+                         &options, where);
 }
 // Stores `f` and `args` by value in the task, then calls: the form for lambdas.
 template <class F, class... Args>
     requires CoroutineFunction<F, Args...>
 auto create_task(F&& f, Args&&... args) {
-    return create_task(TaskOptions{}, std::forward<F>(f), std::forward<Args>(args)...);
+    return detail::spawn(get_running_loop(),
+                         detail::stored_call(std::forward<F>(f), std::forward<Args>(args)...),
+                         nullptr, std::source_location());
 }
 template <class F, class... Args>
     requires CoroutineFunction<F, Args...>
 auto create_task(TaskOptions options, F&& f, Args&&... args) {
     return detail::spawn(get_running_loop(),
-                         detail::call_stored<std::decay_t<F>, std::decay_t<Args>...>(
-                             std::forward<F>(f), std::forward<Args>(args)...),
-                         std::move(options), std::source_location());
+                         detail::stored_call(std::forward<F>(f), std::forward<Args>(args)...),
+                         &options, std::source_location());
 }
 
 // A task or future as it is; a coroutine or other awaitable as a new task of `loop`.
@@ -244,7 +261,7 @@ template <CoroutineLike A>
 auto ensure_future(A&& awaitable, EventLoop* loop = nullptr,
                    std::source_location where = std::source_location::current()) {
     return detail::spawn(loop != nullptr ? *loop : get_event_loop(),
-                         detail::as_coroutine(std::forward<A>(awaitable)), {}, where);
+                         detail::as_coroutine(std::forward<A>(awaitable)), nullptr, where);
 }
 
 // What sleep() returns. Awaited as an rvalue, or handed to create_task(), gather(), ...
@@ -299,25 +316,27 @@ Sleep<std::decay_t<T>> sleep(std::chrono::duration<Rep, Period> delay, T&& resul
 
 template <CoroutineLike A>
 auto EventLoop::create_task(A&& coroutine, TaskOptions options) {
-    return detail::spawn(*this, detail::as_coroutine(std::forward<A>(coroutine)),
-                         std::move(options), std::source_location());
+    return detail::spawn(*this, detail::as_coroutine(std::forward<A>(coroutine)), &options,
+                         std::source_location());
 }
 template <CoroutineLike A>
 auto EventLoop::create_task(A&& coroutine) {
-    return create_task(std::forward<A>(coroutine), TaskOptions{});
+    return detail::spawn(*this, detail::as_coroutine(std::forward<A>(coroutine)), nullptr,
+                         std::source_location());
 }
 template <class F, class... Args>
     requires CoroutineFunction<F, Args...>
 auto EventLoop::create_task(F&& f, Args&&... args) {
-    return create_task(TaskOptions{}, std::forward<F>(f), std::forward<Args>(args)...);
+    return detail::spawn(*this,
+                         detail::stored_call(std::forward<F>(f), std::forward<Args>(args)...),
+                         nullptr, std::source_location());
 }
 template <class F, class... Args>
     requires CoroutineFunction<F, Args...>
 auto EventLoop::create_task(TaskOptions options, F&& f, Args&&... args) {
     return detail::spawn(*this,
-                         detail::call_stored<std::decay_t<F>, std::decay_t<Args>...>(
-                             std::forward<F>(f), std::forward<Args>(args)...),
-                         std::move(options), std::source_location());
+                         detail::stored_call(std::forward<F>(f), std::forward<Args>(args)...),
+                         &options, std::source_location());
 }
 
 namespace detail {

@@ -133,7 +133,8 @@ auto run_coroutine_threadsafe(A&& awaitable, EventLoop& loop) {
     loop.call_soon_threadsafe(
         [&loop, future](auto stored) {
             try {
-                Task<T> task = detail::spawn(loop, detail::as_coroutine(std::move(stored)), {}, {});
+                Task<T> task =
+                    detail::spawn(loop, detail::as_coroutine(std::move(stored)), nullptr, {});
                 task.add_done_callback(
                     [future](const Task<T>& done) { detail::copy_outcome(done, future); });
                 future.add_done_callback([future, state = task.reference()] {

@@ -68,7 +68,7 @@ void GeneratorState::dispose() noexcept {
         finalizing_ = true;
         try {
             loop_->get()->call_soon_threadsafe([self = Ref<GeneratorState>(this)] {
-                spawn(*self->loop_->get(), self->close(), {}, {});
+                spawn(*self->loop_->get(), self->close(), nullptr, {});
             });
             return;
         } catch (...) {

@@ -32,11 +32,6 @@ std::chrono::nanoseconds nanoseconds_from_seconds(double seconds) {
         static_cast<std::int64_t>(std::clamp(seconds, -most, most) * 1e9));
 }
 
-LoopReference::LoopReference(EventLoop& loop) noexcept : loop_(&loop) {
-    EventLoop::Internals::hold(loop);
-}
-LoopReference::~LoopReference() { EventLoop::Internals::let_go(*loop_); }
-
 }  // namespace detail
 
 using detail::this_thread;
@@ -49,6 +44,7 @@ constexpr std::int64_t owner = std::int64_t{1} << 40;
 
 // A turn of the loop asks the kernel for completions at least this often while callbacks
 // keep it busy. As the queues of other schedulers: rarely enough to cost nothing.
+constexpr std::uint32_t turns_between_looks = 8;
 constexpr std::uint32_t turns_between_polls = 61;
 constexpr std::int64_t nanoseconds_between_polls = 50'000;
 
@@ -77,22 +73,8 @@ std::int64_t ticks(EventLoop::time_point when) {
 
 // ---- references ---------------------------------------------------------------------------
 
-// The thread that runs the loop counts without atomics; everybody else in a second counter.
-// Only their sum means anything, and only once the owner has let go.
-void EventLoop::Internals::hold(EventLoop& loop) noexcept {
-    if (this_thread.running == &loop) {
-        ++loop.local_references_;
-    } else {
-        loop.foreign_references_.fetch_add(1, std::memory_order_relaxed);
-    }
-}
-
-void EventLoop::Internals::let_go(EventLoop& loop) noexcept {
-    if (this_thread.running == &loop) {
-        --loop.local_references_;
-    } else if (loop.foreign_references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-        delete &loop;
-    }
+void EventLoop::let_go_elsewhere() noexcept {
+    if (foreign_references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
 EventLoopPtr EventLoop::Internals::make(const LoopOptions& options) {
@@ -118,8 +100,8 @@ void EventLoop::Internals::destroy(EventLoop* loop) noexcept {
     try {
         loop->close();
     } catch (...) {
-        log(LogLevel::error, "closing an event loop failed: " +
-                                 describe_exception(std::current_exception()));
+        log(LogLevel::error,
+            "closing an event loop failed: " + describe_exception(std::current_exception()));
     }
     const std::int64_t merged = loop->local_references_ - owner;
     if (loop->foreign_references_.fetch_add(merged, std::memory_order_acq_rel) + merged == 0) {
@@ -144,7 +126,9 @@ EventLoop::~EventLoop() {
     Internals::discard_ready(*this);
 }
 
-EventLoopPtr new_event_loop(LoopOptions options) { return EventLoop::Internals::make(options); }
+EventLoopPtr new_event_loop(LoopOptions options) {
+    return EventLoop::Internals::make(options);
+}
 
 // ---- running ------------------------------------------------------------------------------
 
@@ -188,9 +172,15 @@ void EventLoop::run_forever() {
     } while (!state_->stopping);
 }
 
-void EventLoop::stop() noexcept { state_->stopping = true; }
-bool EventLoop::is_running() const noexcept { return state_->running; }
-bool EventLoop::is_closed() const noexcept { return closed_.load(std::memory_order_relaxed); }
+void EventLoop::stop() noexcept {
+    state_->stopping = true;
+}
+bool EventLoop::is_running() const noexcept {
+    return state_->running;
+}
+bool EventLoop::is_closed() const noexcept {
+    return closed_.load(std::memory_order_relaxed);
+}
 
 void EventLoop::Internals::run_once(EventLoop& loop) {
     LoopState& s = *loop.state_;
@@ -206,7 +196,8 @@ void EventLoop::Internals::run_once(EventLoop& loop) {
     }
     ReadyQueue batch;
     batch.prepend(loop.ready_);
-    if (s.reorder) [[unlikely]] s.reorder(batch);
+    if (s.reorder) [[unlikely]]
+        s.reorder(batch);
     try {
         if (loop.debug_) [[unlikely]] {
             run_ready_in_debug_mode(loop, batch);
@@ -227,6 +218,7 @@ void EventLoop::Internals::run_ready(EventLoop& loop, ReadyQueue& batch) {
         node->take(node, Turn::run);
     }
     loop.state_->turns_since_poll += turns;
+    loop.state_->turns_since_look += turns;
 }
 
 void EventLoop::Internals::run_ready_in_debug_mode(EventLoop& loop, ReadyQueue& batch) {
@@ -237,8 +229,8 @@ void EventLoop::Internals::run_ready_in_debug_mode(EventLoop& loop, ReadyQueue& 
         node->take(node, Turn::run);
         const std::chrono::nanoseconds took = loop.state_->proactor->now() - start;
         if (took >= loop.slow_callback_duration) {
-            log(LogLevel::warning, "Executing " + what + " took " +
-                                       detail::seconds_text(took) + " seconds");
+            log(LogLevel::warning,
+                "Executing " + what + " took " + detail::seconds_text(took) + " seconds");
         }
     }
 }
@@ -247,6 +239,9 @@ void EventLoop::Internals::run_ready_in_debug_mode(EventLoop& loop, ReadyQueue& 
 void EventLoop::Internals::wait(EventLoop& loop) {
     LoopState& s = *loop.state_;
     if (!loop.ready_.empty() || s.stopping) {
+        // While callbacks keep the loop busy, even asking is not free.
+        if (s.turns_since_look < turns_between_looks && !s.stopping) return;
+        s.turns_since_look = 0;
         if (!s.proactor->may_have_completions()) return;
         if (s.turns_since_poll < turns_between_polls && !s.stopping &&
             now(loop) - s.last_poll < nanoseconds_between_polls) {
@@ -323,7 +318,9 @@ std::int64_t EventLoop::Internals::now(EventLoop& loop) noexcept {
     return s.latest_time;
 }
 
-EventLoop::time_point EventLoop::time() const noexcept { return state_->proactor->now(); }
+EventLoop::time_point EventLoop::time() const noexcept {
+    return state_->proactor->now();
+}
 
 EventLoop::time_point EventLoop::after(std::chrono::nanoseconds delay) const noexcept {
     const time_point now = time();
@@ -350,8 +347,7 @@ detail::Ref<detail::HandleState> EventLoop::schedule_at(time_point when,
     return handle;
 }
 
-detail::Ref<detail::HandleState> EventLoop::post(
-    detail::Ref<detail::HandleState> handle) noexcept {
+detail::Ref<detail::HandleState> EventLoop::post(detail::Ref<detail::HandleState> handle) noexcept {
     LoopState& s = *state_;
     handle->set_threadsafe();
     handle->add_reference();
@@ -369,7 +365,9 @@ void EventLoop::Internals::interrupt(EventLoop& loop) noexcept {
     if (s.asleep.exchange(false)) s.proactor->wake();
 }
 
-void EventLoop::throw_closed() const { throw RuntimeError("the event loop is closed"); }
+void EventLoop::throw_closed() const {
+    throw RuntimeError("the event loop is closed");
+}
 
 void EventLoop::throw_if_wrong_thread() const {
     const std::thread::id thread = state_->thread.load(std::memory_order_relaxed);
@@ -380,7 +378,9 @@ void EventLoop::throw_if_wrong_thread() const {
     }
 }
 
-std::string_view EventLoop::proactor_name() const noexcept { return state_->proactor->name(); }
+std::string_view EventLoop::proactor_name() const noexcept {
+    return state_->proactor->name();
+}
 
 void EventLoop::set_task_factory(TaskFactory factory) {
     state_->task_factory = std::move(factory);
@@ -444,8 +444,8 @@ void EventLoop::call_exception_handler(const ExceptionContext& context) {
     } catch (...) {
         const std::exception_ptr error = std::current_exception();
         if (!state_->exception_handler) {
-            log(LogLevel::error, "Exception in default exception handler: " +
-                                     describe_exception(error));
+            log(LogLevel::error,
+                "Exception in default exception handler: " + describe_exception(error));
             return;
         }
         ExceptionContext second;
@@ -456,8 +456,8 @@ void EventLoop::call_exception_handler(const ExceptionContext& context) {
 }
 
 void EventLoop::default_exception_handler(const ExceptionContext& context) {
-    std::string text = context.message.empty() ? "Unhandled exception in event loop"
-                                               : context.message;
+    std::string text =
+        context.message.empty() ? "Unhandled exception in event loop" : context.message;
     if (context.future) text += "\nfuture: " + context.future.repr();
     if (context.handle) text += "\nhandle: a callback of the loop";
     if (!context.source.empty()) text += "\nsource: " + context.source;
@@ -482,8 +482,12 @@ void forget_loops_in_forked_child() {
 
 }  // namespace
 
-EventLoop* get_running_loop_or_null() noexcept { return this_thread.running; }
-void set_running_loop(EventLoop* loop) noexcept { this_thread.running = loop; }
+EventLoop* get_running_loop_or_null() noexcept {
+    return this_thread.running;
+}
+void set_running_loop(EventLoop* loop) noexcept {
+    this_thread.running = loop;
+}
 
 EventLoop& get_running_loop() {
     if (this_thread.running == nullptr) [[unlikely]] {

@@ -8,53 +8,46 @@
 
 namespace asyncio::detail {
 
-HandleState::HandleState(EventLoop& loop, ContextSlot context) noexcept
-    : context_(std::move(context)), loop_(&loop) {
-    take = &HandleState::take_turn;
-}
-
-HandleState::~HandleState() = default;
-
 void HandleState::take_turn(ReadyNode* node, Turn turn) {
     const Ref<HandleState> self = Ref<HandleState>::adopt(static_cast<HandleState*>(node));
-    if (turn == Turn::run) {
-        self->run();
-    } else {
+    if (turn == Turn::discard) {
         self->cancel();
+        return;
     }
-}
-
-void HandleState::run() {
-    if (threadsafe_) {
-        Phase expected = Phase::waiting;
-        if (!phase_.compare_exchange_strong(expected, Phase::running, std::memory_order_acq_rel)) {
-            return;
-        }
-    } else {
-        if (phase_.load(std::memory_order_relaxed) != Phase::waiting) return;
-        phase_.store(Phase::running, std::memory_order_relaxed);
-    }
+    if (!self->begin_run()) return;
     struct Finish {
-        HandleState& self;
+        HandleState& handle;
         ContextSlot* previous;
         ~Finish() {
             exchange_current_context(previous);
-            self.drop_callback();
-            if (!self.threadsafe_) {
-                if (self.phase_.load(std::memory_order_relaxed) == Phase::running) {
-                    self.phase_.store(Phase::finished, std::memory_order_relaxed);
-                }
-                return;
-            }
-            Phase expected = Phase::running;
-            self.phase_.compare_exchange_strong(expected, Phase::finished,
-                                                std::memory_order_acq_rel);
-            self.phase_.notify_all();
+            handle.drop_callback();
+            handle.end_run();
         }
     };
-    const Finish finish{*this, exchange_current_context(&context_)};
+    const Finish finish{*self, exchange_current_context(&self->context_)};
     try {
-        invoke();
+        self->invoke();
+    } catch (...) {
+        self->callback_failed();
+    }
+}
+
+bool HandleState::begin_threadsafe_run() noexcept {
+    Phase expected = Phase::waiting;
+    return phase_.compare_exchange_strong(expected, Phase::running, std::memory_order_acq_rel);
+}
+
+void HandleState::end_threadsafe_run() noexcept {
+    Phase expected = Phase::running;
+    phase_.compare_exchange_strong(expected, Phase::finished, std::memory_order_seq_cst);
+    // cancel() says that it waits before it looks at the phase again, so one of us sees the
+    // other.
+    if (awaited_.load(std::memory_order_seq_cst)) [[unlikely]] phase_.notify_all();
+}
+
+void HandleState::callback_failed() {
+    try {
+        throw;
     } catch (const KeyboardInterrupt&) {
         throw;
     } catch (const SystemExit&) {
@@ -87,6 +80,9 @@ void HandleState::cancel() noexcept {
     }
     // A callback that runs is waited for, except by itself.
     while (expected == Phase::running && this_thread.running != loop_) {
+        awaited_.store(true, std::memory_order_seq_cst);
+        expected = phase_.load(std::memory_order_seq_cst);
+        if (expected != Phase::running) break;
         phase_.wait(expected, std::memory_order_acquire);
         expected = phase_.load(std::memory_order_acquire);
     }

@@ -50,6 +50,7 @@ struct LoopState {
 
     // How much ran since the kernel was last asked, and when that was.
     std::uint32_t turns_since_poll = 0;
+    std::uint32_t turns_since_look = 0;
     std::int64_t last_poll = 0;
 
     LoopState() noexcept {
@@ -66,8 +67,6 @@ void abandon_default_executor(LoopState& state) noexcept;
 struct EventLoop::Internals {
     static detail::LoopState& state(const EventLoop& loop) noexcept { return *loop.state_; }
     static detail::ReadyQueue& ready(EventLoop& loop) noexcept { return loop.ready_; }
-    static void hold(EventLoop& loop) noexcept;
-    static void let_go(EventLoop& loop) noexcept;
     static EventLoopPtr make(const LoopOptions& options);
     static EventLoopPtr make_on(std::unique_ptr<detail::Proactor> proactor);
     // Whether an iteration would run anything without time passing.

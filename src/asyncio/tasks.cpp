@@ -246,10 +246,6 @@ void TaskBase::finish() {
         std::rethrow_exception(error);
 }
 
-void TaskBase::wake() noexcept {
-    EventLoop::Internals::ready(loop()).push(&node());
-}
-
 // ---- cancelling ---------------------------------------------------------------------------
 
 bool TaskBase::cancel(CancelMessage message) {
@@ -292,37 +288,14 @@ void TaskBase::deliver_cancel(bool already_cancelled) {
 
 // ---- awaiting -----------------------------------------------------------------------------
 
-TaskBase& require_current_task(const char* what) {
-    TaskBase* task = this_thread.task;
-    if (task == nullptr) [[unlikely]] {
-        throw RuntimeError(std::string(what) +
-                           " was awaited outside of a task; use create_task() or run()");
-    }
-    return *task;
+void throw_outside_of_task(const char* what) {
+    throw RuntimeError(std::string(what) +
+                       " was awaited outside of a task; use create_task() or run()");
 }
 
-void suspend_task(TaskBase& task, FrameLink resume_at, Suspension* waiting_on) noexcept {
-    task.suspend(resume_at, waiting_on);
-}
-void wake_task(TaskBase& task) noexcept {
-    task.wake();
-}
-void throw_if_cancelled(TaskBase& task, bool already_cancelled) {
-    task.throw_if_cancelled(already_cancelled);
-}
-
-void FutureAwaiterBase::suspend(FrameLink frame) {
-    TaskBase& task = require_current_task("a future");
-    if (&future_->loop() != &task.loop()) {
-        throw RuntimeError(task.repr() + " got " + future_->repr() +
-                           " attached to a different loop");
-    }
+void FutureAwaiterBase::throw_cannot_await(TaskBase& task) const {
     if (future_.get() == &task) throw RuntimeError("Task cannot await on itself: " + task.repr());
-    task_ = &task;
-    future_->add_waiter(this);
-    task.suspend(frame, this);
-    if (task.must_cancel()) [[unlikely]]
-        task.hand_on_cancel();
+    throw RuntimeError(task.repr() + " got " + future_->repr() + " attached to a different loop");
 }
 
 bool FutureAwaiterBase::request_cancel(const CancelMessage& message) {
@@ -335,27 +308,11 @@ std::exception_ptr FutureAwaiterBase::take_error() {
     if (task_ != nullptr) task_->throw_if_cancelled(true);  // used up by the future's own
     return future_->take_error();
 }
-void FutureAwaiterBase::fire(FutureBase&) noexcept {
-    task_->wake();
-}
 FutureBase* FutureAwaiterBase::waiter() const noexcept {
     return task_;
 }
 
-void Yield::suspend(FrameLink frame) {
-    task_ = &require_current_task("a yield");
-    task_->suspend(frame, this);
-    task_->wake();
-}
-
-void SleepAwaiterBase::suspend(FrameLink frame) {
-    task_ = &require_current_task("sleep()");
-    task_->suspend(frame, this);
-    if (timer_.deadline <= 0) {
-        phase_ = Phase::yielding;
-        task_->wake();
-        return;
-    }
+void SleepAwaiterBase::arm() {
     LoopState& state = EventLoop::Internals::state(task_->loop());
     const std::int64_t now = EventLoop::Internals::now(task_->loop());
     timer_.deadline = timer_.deadline > INT64_MAX - now ? INT64_MAX - 1 : now + timer_.deadline;
@@ -391,10 +348,6 @@ bool SleepAwaiterBase::request_cancel(const CancelMessage& message) {
     }
     // Otherwise the timer's own turn is due, and it wakes the task.
     return true;
-}
-
-bool SleepAwaiterBase::must_cancel() const noexcept {
-    return task_->must_cancel();
 }
 
 void SleepAwaiterBase::throw_cancelled() {
@@ -454,21 +407,32 @@ void throw_closed_loop(const EventLoop&) {
     throw RuntimeError("the event loop is closed");
 }
 
-void launch(const Ref<FutureBase>& future, TaskOptions options) {
+namespace {
+
+void launch_through_factory(const Ref<FutureBase>& future, TaskOptions options) {
     TaskBase& task = static_cast<TaskBase&>(*future);
-    if (!options.name.empty()) task.set_name(options.name);
-    task.set_context(options.context ? ContextAccess::slot(*options.context)
-                                     : copy_current_context());
-    EventLoop& loop = task.loop();
-    const EventLoop::TaskFactory& factory = loop.get_task_factory();
-    if (!factory) [[likely]] {
-        task.start(options.eager_start.value_or(false));
-        return;
-    }
-    factory(loop, TaskBuilder(future, std::move(options)));
+    task.loop().get_task_factory()(task.loop(), TaskBuilder(future, std::move(options)));
     if (!task.started()) {
         throw RuntimeError("the task factory did not start " + task.repr() +
                            "; it must call TaskBuilder::start()");
+    }
+}
+
+}  // namespace
+
+void launch(const Ref<FutureBase>& future, TaskOptions* options) {
+    TaskBase& task = static_cast<TaskBase&>(*future);
+    bool eager = false;
+    if (options != nullptr) {
+        if (!options->name.empty()) task.set_name(options->name);
+        eager = options->eager_start.value_or(false);
+    }
+    task.set_context(options != nullptr && options->context ? ContextAccess::slot(*options->context)
+                                                            : copy_current_context());
+    if (EventLoop::Internals::state(task.loop()).task_factory) [[unlikely]] {
+        launch_through_factory(future, options != nullptr ? std::move(*options) : TaskOptions());
+    } else {
+        task.start(eager);
     }
 }
 

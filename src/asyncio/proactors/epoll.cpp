@@ -119,8 +119,6 @@ class EpollProactor final : public Proactor {
 
     [[nodiscard]] bool may_have_completions() const noexcept override { return in_flight_ > 0; }
 
-    [[nodiscard]] std::size_t in_flight() const noexcept override { return in_flight_; }
-
     void wake() noexcept override {
         const int saved = errno;  // a signal handler must leave it alone
         const std::uint64_t one = 1;
@@ -147,13 +145,15 @@ class EpollProactor final : public Proactor {
         } else if (operation.kind == Operation::Kind::close) {
             forget(operation.fd);
             finish(operation, ::close(operation.fd) == 0 ? 0 : -errno);
-        } else if (operation.kind == Operation::Kind::poll) {
-            start_waiting(operation);
-        } else if (const int result = attempt(operation, false); result != not_yet) {
+        } else if (const int result = try_at_once(operation); result != not_yet) {
             finish(operation, result);
         } else {
             start_waiting(operation);
         }
+    }
+
+    static int try_at_once(const Operation& operation) noexcept {
+        return operation.kind == Operation::Kind::poll ? not_yet : attempt(operation, false);
     }
 
     void start_waiting(Operation& operation) noexcept {
@@ -421,7 +421,6 @@ class EpollProactor final : public Proactor {
     std::vector<int> dirty_;      // whose registration may have to change
     OperationList queued_;
     OperationList ready_;
-    std::size_t in_flight_ = 0;
     std::size_t waiting_ = 0;  // on watches
     bool closing_ = false;
 };

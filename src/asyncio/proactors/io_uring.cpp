@@ -22,6 +22,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -53,7 +54,7 @@ enum Pending : std::uint8_t {
 // The low bits of an entry's user_data tell what the pointer above them means.
 enum Tag : std::uint64_t { own_tag = 0, cancel_tag = 1, wake_tag = 2, cancel_all_tag = 3 };
 constexpr std::uint64_t tag_mask = 3;
-static_assert(alignof(Operation) > tag_mask);
+static_assert(alignof(Operation) > tag_mask && sizeof(Operation*) == sizeof(std::uint64_t));
 
 std::uint64_t token(const Operation& operation, Tag tag) noexcept {
     return reinterpret_cast<std::uintptr_t>(&operation) | tag;
@@ -131,8 +132,6 @@ class IoUringProactor final : public Proactor {
         return ring_ != nullptr &&
                (ring_->available() > 0 || ring_->has_deferred() || ring_->unsubmitted() > 0);
     }
-
-    [[nodiscard]] std::size_t in_flight() const noexcept override { return in_flight_; }
 
     void detach() noexcept override {
         if (ring_ == nullptr || owner_ != this_thread()) return;
@@ -324,7 +323,7 @@ class IoUringProactor final : public Proactor {
     }
 
     void dispatch(const io_uring_cqe& completion, bool withdrawn) {
-        auto& operation = *reinterpret_cast<Operation*>(completion.user_data & ~tag_mask);
+        auto& operation = *std::bit_cast<Operation*>(completion.user_data & ~tag_mask);
         if ((completion.user_data & tag_mask) == cancel_tag) {
             operation.pending &= static_cast<std::uint8_t>(~cancel_due);
             if ((operation.pending & own_due) == 0) conclude(operation);
@@ -463,7 +462,6 @@ class IoUringProactor final : public Proactor {
     pid_t process_ = 0;
     bool wake_armed_ = false;
     bool closing_ = false;
-    std::size_t in_flight_ = 0;
     std::size_t in_kernel_ = 0;       // entries without their last completion, but for the wake's
     OperationList queued_;            // not yet entries
     OperationList cancels_;           // in the kernel, to be cancelled

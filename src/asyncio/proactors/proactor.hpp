@@ -116,7 +116,7 @@ class Proactor {
     // Whether wait(0) could deliver anything. May say true wrongly, never false wrongly.
     [[nodiscard]] virtual bool may_have_completions() const noexcept = 0;
     // How many operations have not had their last completion.
-    [[nodiscard]] virtual std::size_t in_flight() const noexcept = 0;
+    [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
 
     // Called by the loop on the thread that ran it, when it stops running: afterwards wait()
     // and close() may be called on another thread. What is in flight stays so.
@@ -129,6 +129,10 @@ class Proactor {
     // Cancels what is in flight, delivers its completions, gives everything back to the
     // kernel. The only call allowed afterwards is the destructor, which closes too.
     virtual void close() noexcept = 0;
+
+  protected:
+    // Here and not virtual: the loop asks in every iteration.
+    std::size_t in_flight_ = 0;
 };
 
 enum class ProactorKind : std::uint8_t { automatic, epoll, io_uring };

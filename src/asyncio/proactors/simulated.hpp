@@ -22,7 +22,6 @@ class SimulatedProactor final : public Proactor {
     void cancel(Operation& operation) override;
     void wait(std::optional<Nanoseconds> timeout) override;
     [[nodiscard]] bool may_have_completions() const noexcept override { return first_ != nullptr; }
-    [[nodiscard]] std::size_t in_flight() const noexcept override { return in_flight_; }
     void wake() noexcept override;
     void close() noexcept override;
 
@@ -34,7 +33,6 @@ class SimulatedProactor final : public Proactor {
     TimePoint now_{std::chrono::hours(1)};
     Operation* first_ = nullptr;
     Operation** last_ = &first_;
-    std::size_t in_flight_ = 0;
     std::mutex mutex_;
     std::condition_variable changed_;
     bool woken_ = false;
