@@ -105,7 +105,7 @@ class AsCompleted {
     static Coroutine<typename F::value_type> next_result(Shared completions) {
         const AnyFuture done = co_await completions->next();
         F future(done.reference());
-        co_return std::move(future).result();
+        co_return detail::keep_or_move<F&>(future).result();  // it may be the caller's
     }
 
     std::size_t left_;

@@ -185,9 +185,9 @@ class aclosing {
 
 namespace detail {
 
-template <class A, class Cleanup>
+template <class As, class A, class Cleanup>
 auto run_finally(A body, Cleanup cleanup) -> Coroutine<await_result_t<A>> {
-    auto outcome = co_await try_(std::move(body));
+    auto outcome = co_await try_(keep_or_move<As>(body));
     co_await std::invoke(cleanup);  // its error replaces the body's
     if constexpr (std::is_void_v<await_result_t<A>>) {
         outcome.value();
@@ -203,8 +203,8 @@ auto run_finally(A body, Cleanup cleanup) -> Coroutine<await_result_t<A>> {
 template <Awaitable A, class Cleanup>
     requires Awaitable<std::invoke_result_t<std::decay_t<Cleanup>&>>
 auto finally(A&& body, Cleanup&& cleanup) {
-    return detail::run_finally(std::remove_cvref_t<A>(std::forward<A>(body)),
-                               std::decay_t<Cleanup>(std::forward<Cleanup>(cleanup)));
+    return detail::run_finally<A>(std::remove_cvref_t<A>(std::forward<A>(body)),
+                                  std::decay_t<Cleanup>(std::forward<Cleanup>(cleanup)));
 }
 
 // A stack of things to leave, for when their number is known only at run time. Leaves them

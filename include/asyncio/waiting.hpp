@@ -181,10 +181,11 @@ Coroutine<void> wait_until(std::vector<AnyFuture> futures, WaitOptions options);
 // Cancels `future` and waits until it is done, whatever its outcome.
 Coroutine<void> cancel_and_wait(Ref<FutureBase> future);
 
-template <class A>
+// As: how the caller passed A.
+template <class As, class A>
 auto wait_for_some_time(A awaitable, std::optional<std::chrono::nanoseconds> limit)
     -> Coroutine<await_result_t<A>> {
-    if (!limit) co_return co_await std::move(awaitable);
+    if (!limit) co_return co_await keep_or_move<As>(awaitable);
     EventLoop& loop = get_running_loop();
     if (*limit <= std::chrono::nanoseconds(0)) {
         auto future = to_future(std::move(awaitable), loop);
@@ -192,11 +193,11 @@ auto wait_for_some_time(A awaitable, std::optional<std::chrono::nanoseconds> lim
             co_await cancel_and_wait(future.reference());
             if (future.cancelled()) throw TimeoutError();
         }
-        co_return std::move(future).result();
+        co_return keep_or_move<As>(future).result();
     }
     Timeout timeout(loop.time() + *limit);
     timeout.enter();
-    auto outcome = co_await try_(std::move(awaitable));
+    auto outcome = co_await try_(keep_or_move<As>(awaitable));
     if (std::exception_ptr error = timeout.exit(outcome.exception())) {
         std::rethrow_exception(std::move(error));
     }
@@ -206,18 +207,19 @@ auto wait_for_some_time(A awaitable, std::optional<std::chrono::nanoseconds> lim
 }  // namespace detail
 
 // Awaits `awaitable` in this task for at most `timeout`; zero or less never starts a
-// coroutine; nullopt sets no limit.
+// coroutine; nullopt sets no limit. A task or future passed as an lvalue keeps its result.
 // Throws: TimeoutError after the time, once what was awaited has wound down its
 // cancellation; what it throws meanwhile instead. A result that comes all the same counts.
 // Cancellation: cancels what is awaited.
 template <Awaitable A>
 auto wait_for(A&& awaitable, std::optional<std::chrono::nanoseconds> timeout) {
-    return detail::wait_for_some_time(std::remove_cvref_t<A>(std::forward<A>(awaitable)), timeout);
+    return detail::wait_for_some_time<A>(std::remove_cvref_t<A>(std::forward<A>(awaitable)),
+                                         timeout);
 }
 template <Awaitable A, class Rep, class Period>
 auto wait_for(A&& awaitable, std::chrono::duration<Rep, Period> timeout) {
-    return detail::wait_for_some_time(std::remove_cvref_t<A>(std::forward<A>(awaitable)),
-                                      std::optional(detail::to_nanoseconds(timeout)));
+    return detail::wait_for_some_time<A>(std::remove_cvref_t<A>(std::forward<A>(awaitable)),
+                                         std::optional(detail::to_nanoseconds(timeout)));
 }
 
 // F: Task<T>, Future<T>, AnyTask or AnyFuture. Each future once, in the order given.
