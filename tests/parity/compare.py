@@ -63,6 +63,13 @@ def compare(scenario, proactor, command):
 
 
 def main():
+    try:
+        return compare_all()
+    except OSError as error:
+        return f"cannot run the scenario: {error}"
+
+
+def compare_all():
     scenario, program, require_io_uring = map(pathlib.Path, sys.argv[1:])
     needed = required_version(scenario)
     if sys.version_info[:2] < needed:

@@ -64,6 +64,15 @@ inline std::string show(const asyncio::AnyTask& task) {
     return task ? task.get_name() : "None";
 }
 template <class T>
+std::string show(const std::optional<T>& value);
+template <class T>
+std::string show(const asyncio::Outcome<T>& outcome);
+template <class T>
+std::string show(const std::vector<T>& values);
+template <class... T>
+std::string show(const std::tuple<T...>& values);
+
+template <class T>
 std::string show(const std::optional<T>& value) {
     return value ? show(*value) : "None";
 }
