@@ -173,23 +173,30 @@ class FutureBase : public Recycled {
         return cancel_message_ ? *cancel_message_ : std::nullopt;
     }
 
-    bool log_destroyed_pending_ = true;
-    bool must_cancel_ = false;  // these are a task's; here to share the padding
-    bool started_ = false;
-    bool stepping_ = false;
-
   private:
     void dispose() noexcept;
     void schedule_callbacks() noexcept;
 
+    // What a step of a task does not touch comes first, what it does last, so that it shares
+    // cache lines with the task's own fields.
+    std::exception_ptr exception_;  // or the CancelledError that ended a task
+    std::unique_ptr<CancelMessage> cancel_message_;
+    DoneList waiters_;
+    LoopReference loop_;
     RefCount references_;
+
+  protected:
+    std::uint32_t cancel_requests_ = 0;  // a task's, as are the last three: here to fill gaps
+
+  private:
     FutureState state_ = FutureState::pending;
     const bool is_task_;
     bool report_exception_ = false;
-    LoopReference loop_;
-    DoneList waiters_;
-    std::exception_ptr exception_;  // or the CancelledError that ended a task
-    std::unique_ptr<CancelMessage> cancel_message_;
+
+  protected:
+    bool log_destroyed_pending_ = true;
+    bool must_cancel_ = false;
+    bool started_ = false;
 };
 
 // What a task waits for. Lives in the frame of the awaiting coroutine.

@@ -25,7 +25,7 @@ struct TaskNode : ReadyNode {};
 
 // A coroutine that the loop runs. The loop holds one reference until it is done, so dropping
 // every handle neither cancels nor loses it.
-class TaskBase : public FutureBase, public TaskLinks, private TaskNode {
+class TaskBase : public FutureBase, private TaskNode, public TaskLinks {
   public:
     bool cancel(CancelMessage message) override;
     [[nodiscard]] std::string repr() const override;
@@ -93,11 +93,10 @@ class TaskBase : public FutureBase, public TaskLinks, private TaskNode {
     void deliver_cancel(bool already_cancelled);
     void destroy_frames() noexcept;
 
-    std::coroutine_handle<> root_;
     FrameLink resume_at_;
     Suspension* waiting_on_ = nullptr;
     ContextSlot context_;
-    std::uint32_t cancel_requests_ = 0;
+    std::coroutine_handle<> root_;
     std::uintptr_t name_;  // a number for "Task-N" with the low bit set, or a std::string*
 };
 

@@ -10,7 +10,7 @@ namespace asyncio {
 namespace detail {
 
 FutureBase::FutureBase(EventLoop& loop, std::source_location where, bool is_task) noexcept
-    : created(where), is_task_(is_task), loop_(loop) {}
+    : created(where), loop_(loop), is_task_(is_task) {}
 
 FutureBase::~FutureBase() {
     while (DoneNode* node = waiters_.pop_front()) node->abandon();

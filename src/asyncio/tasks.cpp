@@ -65,7 +65,7 @@ void report_never_awaited(PromiseBase& promise) noexcept {
 
 TaskBase::TaskBase(EventLoop& loop, std::coroutine_handle<> root, FrameLink start,
                    std::source_location where) noexcept
-    : FutureBase(loop, where, true), root_(root), resume_at_(start), name_(next_task_name()) {
+    : FutureBase(loop, where, true), resume_at_(start), root_(root), name_(next_task_name()) {
     node().take = &TaskBase::take_first_step;
 }
 
@@ -213,9 +213,7 @@ void TaskBase::step(std::coroutine_handle<> frame) {
     ThreadState& thread = this_thread;
     TaskBase* const previous = std::exchange(thread.task, this);
     ContextSlot* const context = exchange_current_context(&context_);
-    stepping_ = true;
     frame.resume();
-    stepping_ = false;
     exchange_current_context(context);
     thread.task = previous;
     if (root_.done()) finish();
