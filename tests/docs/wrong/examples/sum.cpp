@@ -1,0 +1,3 @@
+// [sum]
+int sum(int a, int b) { return a + b; }
+// [/sum]
