@@ -114,6 +114,19 @@ struct SocketPair : Pair {
     }
 };
 
+struct TemporaryFile {
+    int fd = -1;
+    TemporaryFile() {
+        std::string path = std::filesystem::temp_directory_path() / "proactor_XXXXXX";
+        fd = ::mkostemp(path.data(), O_CLOEXEC);
+        EXPECT_GE(fd, 0);
+        ::unlink(path.c_str());
+    }
+    TemporaryFile(const TemporaryFile&) = delete;
+    TemporaryFile& operator=(const TemporaryFile&) = delete;
+    ~TemporaryFile() { ::close(fd); }
+};
+
 inline void put(int fd, std::string_view text) {
     ASSERT_EQ(::write(fd, text.data(), text.size()), static_cast<ssize_t>(text.size()));
 }

@@ -32,11 +32,18 @@ struct Listener : Socket {
         address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
         auto* const generic = reinterpret_cast<sockaddr*>(&address);
         socklen_t size = sizeof address;
+        if (fd < 0) std::abort();
         EXPECT_EQ(::bind(fd, generic, size), 0);
         EXPECT_EQ(::listen(fd, backlog), 0);
         EXPECT_EQ(::getsockname(fd, generic, &size), 0);
     }
 };
+
+void start_connecting(const Socket& client, const Listener& listener) {
+    const int result = ::connect(client.fd, reinterpret_cast<const sockaddr*>(&listener.address),
+                                 sizeof listener.address);
+    EXPECT_TRUE(result == 0 || errno == EINPROGRESS);
+}
 
 Operation accept(int fd, bool multishot = false) {
     return {.kind = Kind::accept,
@@ -124,17 +131,13 @@ TEST_P(ProactorSockets, MultishotAcceptTakesConnectionsUntilCancelled) {
         std::vector<std::unique_ptr<Socket>> clients;
         for (std::size_t i = 0; i < count; ++i) {
             clients.push_back(std::make_unique<Socket>());
-            ASSERT_TRUE(::connect(clients.back()->fd,
-                                  reinterpret_cast<sockaddr*>(&listener.address),
-                                  sizeof listener.address) == 0 ||
-                        errno == EINPROGRESS);
+            start_connecting(*clients.back(), listener);
         }
         run_until([&] { return accepted.size() == before + count; });
     }
     proactor->detach();  // and goes on after it
     const Socket late;
-    (void)::connect(late.fd, reinterpret_cast<sockaddr*>(&listener.address),
-                    sizeof listener.address);
+    start_connecting(late, listener);
     run_until([&] { return accepted.size() == 105; });
     end(accepting);
     EXPECT_EQ(accepting.seen.back(), (Completion{-ECANCELED, false}));
@@ -147,8 +150,7 @@ TEST_P(ProactorSockets, MultishotAcceptIsCancelledInsideItsCompletion) {
     std::vector<std::unique_ptr<Socket>> clients;
     for (int i = 0; i < 10; ++i) {
         clients.push_back(std::make_unique<Socket>());
-        (void)::connect(clients.back()->fd, reinterpret_cast<sockaddr*>(&listener.address),
-                        sizeof listener.address);
+        start_connecting(*clients.back(), listener);
     }
     accepting.then = [&] { cancel(accepting); };
     submit(accepting);
@@ -241,9 +243,11 @@ TEST_P(ProactorSockets, MessagesCarryDescriptors) {
     EXPECT_EQ(sending.result(), 1);
     EXPECT_EQ(receiving.result(), 1);
     EXPECT_EQ(there, 'x');
-    ASSERT_NE(CMSG_FIRSTHDR(&reply), nullptr);
+    const cmsghdr* const came = CMSG_FIRSTHDR(&reply);
+    ASSERT_NE(came, nullptr);
+    if (came == nullptr) return;
     int copy = -1;
-    std::memcpy(&copy, CMSG_DATA(CMSG_FIRSTHDR(&reply)), sizeof copy);
+    std::memcpy(&copy, CMSG_DATA(came), sizeof copy);
     put(copy, "y");
     ::close(copy);
 }
@@ -310,6 +314,8 @@ TEST_P(ProactorSockets, CloseGivesTheNumberBack) {
 
 TEST_P(ProactorSockets, UnixSocketsConnect) {
     const Socket listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    ASSERT_GE(listener.fd, 0);
+    if (listener.fd < 0) return;
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     socklen_t size = sizeof(sa_family_t);  // an abstract name of the kernel's choice

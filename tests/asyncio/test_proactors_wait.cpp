@@ -101,6 +101,7 @@ TEST_P(ProactorWait, NoWakeIsLostAmongManyThreads) {
     std::atomic<int> served = 0;
     constexpr int rounds = 2000;
     std::vector<std::thread> wakers;
+    wakers.reserve(3);
     for (int i = 0; i < 3; ++i) {
         wakers.emplace_back([&] {
             for (int round = 0; round < rounds; ++round) {
