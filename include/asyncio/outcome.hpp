@@ -76,26 +76,6 @@ class [[nodiscard]] Outcome {
 
 namespace detail {
 
-// Whether A is the handle of a task or future that its owner keeps: then the result is copied
-// out of it, where it can be.
-template <class A>
-inline constexpr bool keeps_result = false;
-template <class A>
-    requires isfuture_v<std::remove_cvref_t<A>>
-inline constexpr bool keeps_result<A&> =
-    std::is_copy_constructible_v<typename std::remove_cvref_t<A>::value_type> ||
-    std::is_void_v<typename std::remove_cvref_t<A>::value_type>;
-
-// std::forward<As>(value), but an lvalue only where that is to be kept.
-template <class As, class A>
-decltype(auto) keep_or_move(A& value) noexcept {
-    if constexpr (keeps_result<As>) {
-        return (value);
-    } else {
-        return std::move(value);
-    }
-}
-
 template <class T>
 Outcome<T> success_of(Slot<T>& slot, Take how) {
     if constexpr (std::is_void_v<T>) {

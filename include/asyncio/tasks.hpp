@@ -340,6 +340,8 @@ auto EventLoop::create_task(TaskOptions options, F&& f, Args&&... args) {
 }
 
 namespace detail {
+// Throws RuntimeError when this loop or another one runs in this thread.
+void check_not_running(const EventLoop& loop);
 // Runs the loop until `future` is done.
 void run_loop_until(EventLoop& loop, const Ref<FutureBase>& future, bool new_task);
 }  // namespace detail
@@ -347,9 +349,10 @@ void run_loop_until(EventLoop& loop, const Ref<FutureBase>& future, bool new_tas
 template <class A>
 decltype(auto) EventLoop::run_until_complete(A&& awaitable) {
     check_open();
+    detail::check_not_running(*this);  // before a coroutine becomes a task
     auto future = ensure_future(std::forward<A>(awaitable), this);
     detail::run_loop_until(*this, future.reference(), CoroutineLike<A>);
-    return std::move(future).result();
+    return detail::keep_or_move<A>(future).result();
 }
 
 }  // namespace asyncio

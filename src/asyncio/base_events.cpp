@@ -132,19 +132,23 @@ EventLoopPtr new_event_loop(LoopOptions options) {
 
 // ---- running ------------------------------------------------------------------------------
 
+void detail::check_not_running(const EventLoop& loop) {
+    if (loop.is_running()) {
+        throw RuntimeError("this event loop is already running; await inside it instead");
+    }
+    if (this_thread.running != nullptr) {
+        throw RuntimeError(
+            "cannot run an event loop while another one is running in this thread");
+    }
+}
+
 namespace {
 
 // Marks a loop as the one that runs in this thread.
 class Running {
   public:
     Running(EventLoop& loop, LoopState& state) : state_(state) {
-        if (state.running) {
-            throw RuntimeError("this event loop is already running; await inside it instead");
-        }
-        if (this_thread.running != nullptr) {
-            throw RuntimeError(
-                "cannot run an event loop while another one is running in this thread");
-        }
+        detail::check_not_running(loop);
         state.running = true;
         state.thread.store(std::this_thread::get_id(), std::memory_order_relaxed);
         this_thread.running = &loop;
