@@ -78,7 +78,7 @@ class Gather : public Delivery {
     void child_done(GatherChild& child) noexcept;
 
   protected:
-    ~Gather() = default;
+    ~Gather();
     // Moves the results into the owner and completes it.
     virtual void collect() = 0;
 

@@ -176,6 +176,11 @@ void EventLoop::run_forever() {
     } while (!state_->stopping);
 }
 
+void EventLoop::Internals::run_one(EventLoop& loop) {
+    const Running running(loop, *loop.state_);
+    run_once(loop);
+}
+
 void EventLoop::stop() noexcept {
     state_->stopping = true;
 }
@@ -301,6 +306,8 @@ void EventLoop::close() {
     Internals::discard_ready(*this);
     while (s.tasks.next_task != &s.tasks) {
         static_cast<detail::TaskBase*>(s.tasks.next_task)->abandon();
+        // What its destructors woke must be out of the queue before that goes, too.
+        Internals::discard_ready(*this);
     }
     closed_.store(true, std::memory_order_seq_cst);
     Internals::take_inbox(*this);

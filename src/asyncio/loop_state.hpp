@@ -74,6 +74,8 @@ struct EventLoop::Internals {
     static void destroy(EventLoop* loop) noexcept;
 
     static void run_once(EventLoop& loop);
+    // One iteration, from outside of the loop; it may block.
+    static void run_one(EventLoop& loop);
     static void run_ready(EventLoop& loop, detail::ReadyQueue& batch);
     static void run_ready_in_debug_mode(EventLoop& loop, detail::ReadyQueue& batch);
     static void wait(EventLoop& loop);

@@ -30,6 +30,30 @@ Gather::Gather(FutureBase& owner, std::size_t count, bool return_exceptions)
       count_(count),
       return_exceptions_(return_exceptions) {}
 
+namespace {
+
+// Looks at a late error in place of a gather that is done and gone.
+class Retriever final : public DoneNode, public Recycled {
+  public:
+    void fire(FutureBase& future) noexcept override {
+        future.mark_retrieved();
+        delete this;
+    }
+    void abandon() noexcept override { delete this; }
+};
+
+}  // namespace
+
+Gather::~Gather() {
+    if (!owner().done()) return;
+    for (std::size_t i = 0; i < count_; ++i) {
+        GatherChild& child = children_[i];
+        if (!child.linked()) continue;
+        child.future->remove_waiter(&child);
+        child.future->add_waiter(new Retriever);
+    }
+}
+
 void Gather::start() {
     for (std::size_t i = 0; i < count_; ++i) {
         if (&children_[i].future->loop() != &owner().loop()) {

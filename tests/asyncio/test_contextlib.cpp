@@ -1,0 +1,183 @@
+// with(), finally(), AsyncExitStack and their relatives, as CPython's test_contextlib_async.py
+// maps them.
+#include "support/simulate.hpp"
+
+using namespace asyncio;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Trace = std::vector<std::string>;
+
+// Notes what happens to it; gives its name.
+class Manager {
+  public:
+    Manager(Trace& trace, std::string name, bool swallow = false)
+        : trace_(&trace), name_(std::move(name)), swallow_(swallow) {}
+    Coroutine<std::string> aenter() {
+        co_await sleep(1s);
+        trace_->push_back("enter " + name_);
+        co_return name_;
+    }
+    Coroutine<bool> aexit(std::exception_ptr error) {
+        co_await sleep(1s);
+        trace_->push_back("exit " + name_ + (error ? " " + describe_exception(error) : ""));
+        co_return swallow_;
+    }
+
+  private:
+    Trace* trace_;
+    std::string name_;
+    bool swallow_;
+};
+
+}  // namespace
+
+TEST(With, EntersRunsAndLeaves) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        const int result =
+            co_await with(Manager(trace, "m"), [&](std::string& name) -> Coroutine<int> {
+                trace.push_back("body " + name);
+                co_return 5;
+            });
+        EXPECT_EQ(result, 5);
+        EXPECT_EQ(trace, (Trace{"enter m", "body m", "exit m"}));
+    });
+}
+
+TEST(With, LeavesWithTheErrorAndPassesItOn) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        EXPECT_THROW(co_await with(Manager(trace, "m"),
+                                   []() -> Coroutine<void> {
+                                       throw ValueError("x");
+                                       co_return;
+                                   }),
+                     ValueError);
+        EXPECT_EQ(trace, (Trace{"enter m", "exit m ValueError: x"}));
+    });
+}
+
+TEST(With, AManagerMaySwallowTheError) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        co_await with(Manager(trace, "m", true), []() -> Coroutine<void> {
+            throw ValueError("x");
+            co_return;
+        });
+        EXPECT_EQ(trace.back(), "exit m ValueError: x");
+    });
+}
+
+TEST(With, SeveralManagersNest) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        co_await with(Manager(trace, "a"), Manager(trace, "b"),
+                      [&](std::string& a, std::string& b) -> Coroutine<void> {
+                          trace.push_back(a + b);
+                          co_return;
+                      });
+        EXPECT_EQ(trace, (Trace{"enter a", "enter b", "ab", "exit b", "exit a"}));
+    });
+}
+
+TEST(With, LeavesWhereverItIsCancelled) {
+    Trace trace;
+    int entered = 0;
+    const auto report = asyncio::testing::cancel_everywhere(
+        [&]() -> Coroutine<void> {
+            trace.clear();
+            co_await with(Manager(trace, "m"), []() -> Coroutine<void> { co_await sleep(2s); });
+        },
+        [&] {
+            if (trace.empty() || trace.front() != "enter m") return;
+            ++entered;
+            // A cancellation inside aexit() itself may cut it short, as in Python.
+            EXPECT_LE(trace.size(), 2u);
+        });
+    EXPECT_GT(report.points, 3u);
+    EXPECT_GT(entered, 0);
+}
+
+TEST(Finally, RunsTheCleanUpWhateverTheOutcome) {
+    simulate([]() -> Coroutine<void> {
+        int cleaned = 0;
+        auto cleanup = [&cleaned]() -> Coroutine<void> {
+            co_await sleep(1s);
+            ++cleaned;
+        };
+        const int value = co_await finally(sleep(1s, 3), cleanup);
+        EXPECT_EQ(value, 3);
+        auto fails = []() -> Coroutine<void> {
+            throw ValueError("x");
+            co_return;
+        };
+        EXPECT_THROW(co_await finally(fails(), cleanup), ValueError);
+        EXPECT_EQ(cleaned, 2);
+    });
+}
+
+TEST(AsyncExitStack, LeavesInTheOppositeOrder) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        co_await with(AsyncExitStack(), [&](AsyncExitStack& stack) -> Coroutine<void> {
+            const std::string name = co_await stack.enter_async_context(Manager(trace, "a"));
+            EXPECT_EQ(name, "a");
+            stack.callback([&trace](std::string text) { trace.push_back(text); }, "callback");
+            stack.push_async_callback([&trace]() -> Coroutine<void> {
+                co_await sleep(1s);
+                trace.push_back("async callback");
+            });
+        });
+        EXPECT_EQ(trace, (Trace{"enter a", "async callback", "callback", "exit a"}));
+    });
+}
+
+TEST(AsyncExitStack, AnExitMaySwallowForThoseBelow) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        co_await with(AsyncExitStack(), [&](AsyncExitStack& stack) -> Coroutine<void> {
+            co_await stack.enter_async_context(Manager(trace, "below"));
+            co_await stack.enter_async_context(Manager(trace, "swallows", true));
+            throw ValueError("x");
+        });
+        EXPECT_EQ(trace.back(), "exit below");
+    });
+}
+
+TEST(AsyncExitStack, PopAllKeepsEverythingOpen) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        AsyncExitStack kept;
+        co_await with(AsyncExitStack(), [&](AsyncExitStack& stack) -> Coroutine<void> {
+            co_await stack.enter_async_context(Manager(trace, "m"));
+            AsyncExitStack moved = stack.pop_all();
+            kept.push_async_exit([moved = std::make_shared<AsyncExitStack>(std::move(moved))](
+                                     std::exception_ptr error) { return moved->aexit(error); });
+        });
+        EXPECT_EQ(trace, (Trace{"enter m"}));
+        co_await kept.aclose();
+        EXPECT_EQ(trace, (Trace{"enter m", "exit m"}));
+    });
+}
+
+TEST(NullContext, GivesItsValue) {
+    simulate([]() -> Coroutine<void> {
+        const int value =
+            co_await with(nullcontext(4), [](int& x) -> Coroutine<int> { co_return x; });
+        EXPECT_EQ(value, 4);
+    });
+}
+
+TEST(Aclosing, ClosesAtTheEnd) {
+    simulate([]() -> Coroutine<void> {
+        auto generator = []() -> AsyncGenerator<int> {
+            for (int i = 0;; ++i) co_yield i;
+        }();
+        co_await with(aclosing(generator), [](AsyncGenerator<int>& numbers) -> Coroutine<void> {
+            co_await numbers.anext();
+        });
+        EXPECT_FALSE(co_await generator.anext());
+    });
+}
