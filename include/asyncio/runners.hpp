@@ -55,8 +55,8 @@ class Runner {
     template <class F, class... Args>
         requires CoroutineFunction<F, Args...>
     decltype(auto) run(F&& f, Args&&... args) {
-        return run(detail::call_stored<std::decay_t<F>, std::decay_t<Args>...>(
-            std::forward<F>(f), std::forward<Args>(args)...));
+        prepare();
+        return run(detail::stored_call(std::forward<F>(f), std::forward<Args>(args)...));
     }
 
     // Winds everything down, in Python's order. A second call does nothing.

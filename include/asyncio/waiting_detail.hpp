@@ -201,11 +201,14 @@ struct CollectOutcomeVector {
     }
 };
 
-// The loop of the first future among the arguments, else the current one.
-[[nodiscard]] inline EventLoop* loop_of(const AnyFuture& future) { return &future.get_loop(); }
+// The loop of a future, null for anything else.
 template <class A>
-[[nodiscard]] EventLoop* loop_of(const A&) {
-    return nullptr;
+[[nodiscard]] EventLoop* loop_of(const A& item) {
+    if constexpr (isfuture_v<A>) {
+        return &item.get_loop();
+    } else {
+        return nullptr;
+    }
 }
 
 // ---- shield -----------------------------------------------------------------------------
