@@ -23,8 +23,10 @@
 #include <asyncio/exceptions.hpp>
 #include <asyncio/futures.hpp>
 #include <asyncio/graph.hpp>
+#include <asyncio/locks.hpp>
 #include <asyncio/log.hpp>
 #include <asyncio/outcome.hpp>
+#include <asyncio/queues.hpp>
 #include <asyncio/runners.hpp>
 #include <asyncio/taskgroups.hpp>
 #include <asyncio/tasks.hpp>

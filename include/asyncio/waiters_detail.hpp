@@ -16,6 +16,7 @@
 #include <string>
 
 #include <asyncio/awaiters_detail.hpp>
+#include <asyncio/foreign_detail.hpp>
 #include <asyncio/tasks_detail.hpp>
 
 namespace asyncio::detail {
@@ -23,8 +24,8 @@ namespace asyncio::detail {
 class WaitLine;
 
 struct WaitLinks {
-    WaitLinks* next = nullptr;
-    WaitLinks* previous = nullptr;
+    WaitLinks* next;
+    WaitLinks* previous;
 };
 
 // What a wait came to, where it was not simply served.
@@ -37,7 +38,7 @@ struct WaitEnd {
 // The awaiter of a coroutine that waits in a line. Idle unless it really suspended.
 class Waiter : public WaitLinks, public Suspension {
   public:
-    Waiter() noexcept = default;
+    Waiter() noexcept {}  // most waits end before they begin: only the phase is set
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
 
@@ -48,20 +49,24 @@ class Waiter : public WaitLinks, public Suspension {
     // Otherwise ask end_wait().
     [[nodiscard]] bool served() noexcept;
     [[nodiscard]] WaitEnd end_wait();
-    // Both, for waits that are over once woken. Throws: CancelledError.
-    void finish() {
-        if (!served()) [[unlikely]] finish_unserved();
+    // The same where being woken is all, by wake_first_and_forget(). Throws: CancelledError.
+    void finish_signal() {
+        if (phase_ != Phase::woken || task_->must_cancel()) [[unlikely]]
+            finish_unserved();
+        phase_ = Phase::idle;
     }
     // The frame goes away. True when it had been chosen by a line that still exists.
     bool leave() noexcept;
 
   protected:
     ~Waiter() {
-        if (!idle()) [[unlikely]] leave();
+        if (!idle()) [[unlikely]]
+            leave();
     }
     [[nodiscard]] TaskBase& task() const noexcept { return *task_; }
 
   private:
+    friend class RetryingWaiter;
     friend class WaitLine;
     enum class Phase : std::uint8_t { idle, waiting, woken, cancelled };
 
@@ -71,9 +76,9 @@ class Waiter : public WaitLinks, public Suspension {
         next->previous = previous;
     }
 
-    TaskBase* task_ = nullptr;
-    WaitLine* line_ = nullptr;          // null once the line is gone
-    CancelMessage* message_ = nullptr;  // owned, and only while cancelled
+    TaskBase* task_;
+    WaitLine* line_;          // null once the line is gone
+    CancelMessage* message_;  // owned, and only while cancelled
     Phase phase_ = Phase::idle;
 };
 
@@ -120,7 +125,8 @@ class WaitLine {
     WaitLine(const WaitLine&) = delete;
     WaitLine& operator=(const WaitLine&) = delete;
     ~WaitLine() {
-        if (has_any()) [[unlikely]] orphan_all();
+        if (has_any()) [[unlikely]]
+            orphan_all();
     }
 
     // Somebody waits and was neither woken nor cancelled. Not for a line with kept places.
@@ -129,9 +135,25 @@ class WaitLine {
         return waiting_.next != &waiting_ || leaving_.next != &leaving_;
     }
     // How many wait or were woken: all but the cancelled.
-    [[nodiscard]] std::size_t live() const noexcept { return live_; }
+    [[nodiscard]] std::size_t live() const noexcept { return claims_ & ~holder; }
     // As CPython counts its list of waiters, for repr().
     [[nodiscard]] std::size_t count() const noexcept;
+
+    // Who holds a lock stands in the same word as those who want it, so that "free, and nobody
+    // is before me" is one test.
+    [[nodiscard]] bool held() const noexcept { return (claims_ & holder) != 0; }
+    void hold() noexcept { claims_ |= holder; }
+    void let_go() noexcept { claims_ &= ~holder; }
+    [[nodiscard]] bool hold_if_unclaimed() noexcept {
+        if (claims_ != 0) return false;
+        claims_ = holder;
+        return true;
+    }
+    [[nodiscard]] bool let_go_if_unclaimed() noexcept {
+        if (claims_ != holder) return false;
+        claims_ = 0;
+        return true;
+    }
 
     // Suspends the current task at the end of the line. `what` names the primitive.
     // Throws: RuntimeError outside of a task and on another loop.
@@ -141,9 +163,10 @@ class WaitLine {
         waiter.task_ = &task;
         waiter.line_ = this;
         enqueue(waiter);
-        ++live_;
+        ++claims_;
         task.suspend(frame, &waiter);
-        if (task.must_cancel()) [[unlikely]] task.hand_on_cancel();
+        if (task.must_cancel()) [[unlikely]]
+            task.hand_on_cancel();
     }
     // Wakes who has waited longest. Requires has_waiting().
     void wake_first() noexcept { wake(first()); }
@@ -151,6 +174,15 @@ class WaitLine {
         Waiter& waiter = first();
         waiter.task_->node().take = &RetryingWaiter::take_turn;
         wake(waiter);
+    }
+    // For waiters that then need nothing of the line: it may go before they run.
+    void wake_first_and_forget() noexcept {
+        Waiter& waiter = first();
+        waiter.unlink();
+        waiter.line_ = nullptr;
+        --claims_;
+        waiter.phase_ = Waiter::Phase::woken;
+        waiter.task_->wake();
     }
     // With kept places: wakes the first, unless it was woken or cancelled already.
     void wake_first_in_place() noexcept {
@@ -187,7 +219,8 @@ class WaitLine {
 
     WaitLinks waiting_;
     WaitLinks leaving_;
-    std::size_t live_ = 0;
+    static constexpr std::size_t holder = ~(SIZE_MAX >> 1);
+    std::size_t claims_ = 0;
     const Places places_;
 };
 
@@ -196,7 +229,7 @@ inline bool Waiter::served() noexcept {
         return false;
     }
     unlink();
-    --line_->live_;
+    --line_->claims_;
     phase_ = Phase::idle;
     return true;
 }

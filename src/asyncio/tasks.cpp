@@ -5,6 +5,7 @@
 
 #include <asyncio/async_generator.hpp>
 #include <asyncio/log.hpp>
+#include <asyncio/waiters_detail.hpp>
 
 #include "describe.hpp"
 #include "loop_state.hpp"
@@ -172,7 +173,8 @@ PromiseBase* TaskBase::innermost() const noexcept {
 
 bool TaskBase::owns(const ReadyNode* node) noexcept {
     return node->take == &TaskBase::take_step || node->take == &TaskBase::take_first_step ||
-           node->take == &SleepAwaiterBase::take_timer_turn;
+           node->take == &SleepAwaiterBase::take_timer_turn ||
+           node->take == &RetryingWaiter::take_turn;
 }
 
 void TaskBase::start(bool eager) {
