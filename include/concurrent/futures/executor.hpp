@@ -3,16 +3,18 @@
 // Code that takes any executor takes it as a template argument that is an AnyExecutor, as
 // loop.run_in_executor() does: submit() depends on the callable's type, because an executor
 // on another process or machine has to send it there. Executor& is for those that run calls
-// in this process.
+// in this process; to write one, derive from it and say in execute() who runs the work.
 //
 // Source: Python's concurrent.futures.Executor.
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <functional>
-#include <iterator>
+#include <memory>
 #include <optional>
 #include <ranges>
 #include <tuple>
@@ -25,7 +27,7 @@
 namespace concurrent::futures {
 
 struct ShutdownOptions {
-    bool wait = true;             // join the workers
+    bool wait = true;             // return when all calls have ended and the workers are gone
     bool cancel_futures = false;  // cancel what has not started
 };
 
@@ -36,6 +38,7 @@ struct MapOptions {
     std::optional<std::size_t> buffersize = {};
 };
 
+// Anything with submit() and shutdown(), wherever it runs its calls.
 template <class E>
 concept AnyExecutor = requires(E& executor) {
     executor.shutdown(ShutdownOptions{});
@@ -47,9 +50,11 @@ namespace detail {
 // A call waiting for a worker of this process. Counted by the queue that holds it.
 class Work {
   public:
+    // Runs the call and ends its future.
     virtual void run() noexcept = 0;
-    virtual bool cancel() = 0;
-    virtual void fail(std::exception_ptr error) = 0;
+    // Instead of run(): nothing is going to run the call.
+    virtual void cancel() noexcept = 0;
+    virtual void fail(std::exception_ptr error) noexcept = 0;
     // Gives the queue's reference up.
     virtual void release() noexcept = 0;
     Work* next = nullptr;
@@ -57,6 +62,9 @@ class Work {
   protected:
     ~Work() = default;
 };
+
+// For an error in a worker that no future can take.
+void report_worker_error() noexcept;
 
 // The call, its arguments and its future in one block.
 template <class R, class F, class... Args>
@@ -67,39 +75,50 @@ class WorkState final : public State<R>, public Work {
         : call_(std::in_place, std::forward<G>(function), std::forward<A>(args)...) {}
 
     void run() noexcept override {
-        if (!this->set_running_or_notify_cancel()) {
-            call_.reset();
-            return;
+        try {
+            if (this->set_running_or_notify_cancel()) run_call();
+        } catch (...) {
+            report_worker_error();  // somebody else has set the future
         }
+        call_.reset();
+    }
+    void cancel() noexcept override {
+        try {
+            // CPython does not notice here, so that its wait() hangs on such futures.
+            if (StateBase::cancel()) this->set_running_or_notify_cancel();
+        } catch (...) {
+            report_worker_error();
+        }
+        call_.reset();
+    }
+    void fail(std::exception_ptr error) noexcept override {
+        call_.reset();
+        try {
+            if (this->set_running_or_notify_cancel()) this->set_exception(std::move(error));
+        } catch (...) {
+            report_worker_error();
+        }
+    }
+    void release() noexcept override { this->drop_reference(); }
+
+  private:
+    // What the call holds goes before anybody is told, as the locals of a frame do.
+    void run_call() {
         try {
             if constexpr (std::is_void_v<R>) {
                 invoke();
                 call_.reset();
                 this->set_result();
             } else {
-                // What the call holds goes before anybody is told, as a frame's locals do.
-                asyncio::detail::Slot<R> result;
-                if constexpr (std::is_reference_v<R>) {
-                    result.emplace(invoke());
-                } else {
-                    emplace_from_call(result);
-                }
+                R result = invoke();
                 call_.reset();
-                this->set_result(result.take());
+                this->set_result(std::forward<R>(result));
             }
         } catch (...) {
             call_.reset();
             this->set_exception(std::current_exception());
         }
     }
-    bool cancel() override { return StateBase::cancel(); }
-    void fail(std::exception_ptr error) override {
-        if (this->set_running_or_notify_cancel()) this->set_exception(std::move(error));
-    }
-    void release() noexcept override { this->drop_reference(); }
-
-  private:
-    void emplace_from_call(asyncio::detail::Slot<R>& result) { result.emplace(invoke()); }
     R invoke() {
         return std::apply(
             [](F& function, Args&... args) -> R {
@@ -115,117 +134,177 @@ using call_result_t = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>..
 
 template <class F, class... Args>
 auto make_work(F&& function, Args&&... args) {
-    using State = WorkState<call_result_t<F, Args...>, std::decay_t<F>, std::decay_t<Args>...>;
-    return asyncio::detail::Ref<State>(
-        new State(std::forward<F>(function), std::forward<Args>(args)...));
+    using Own = WorkState<call_result_t<F, Args...>, std::decay_t<F>, std::decay_t<Args>...>;
+    return asyncio::detail::Ref<Own>(
+        new Own(std::forward<F>(function), std::forward<Args>(args)...));
 }
 
-// The results of map(): an input range in the order of the input. `Submit` takes one item of
-// each range and gives its future. Destroying it cancels what has not started.
+// One callable for all calls of a map(). As in Python it is shared, unless it is cheap to
+// copy, or changes when called: then each call has its own.
+template <class F, class... Items>
+auto shareable(F function) {
+    if constexpr (std::is_trivially_copyable_v<F> && sizeof(F) <= 2 * sizeof(void*)) {
+        return function;
+    } else if constexpr (std::is_invocable_v<const F&, Items...>) {
+        return [shared = std::make_shared<const F>(std::move(function))](
+                   Items&&... items) -> decltype(auto) {
+            return std::invoke(*shared, std::forward<Items>(items)...);
+        };
+    } else {
+        return function;
+    }
+}
+
+// The calls of a map() that have not been given out. `Submit` takes an item of each range and
+// gives its future.
 template <class Submit, class... Views>
-class MapResults {
+class MapCalls {
     using F = std::invoke_result_t<Submit&, std::ranges::range_reference_t<Views>...>;
-    using T = typename F::value_type;
 
   public:
-    using value_type = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+    using result_type = typename F::value_type;
 
-    MapResults(Submit submit, MapOptions options, Views... views)
-        : submit_(std::move(submit)),
-          deadline_(deadline_after(options.timeout)),
+    MapCalls(Submit submit, MapOptions options, Views... views)
+        : deadline_(deadline_after(options.timeout)),
+          lazy_(options.buffersize.has_value()),
+          submit_(std::move(submit)),
           views_(std::move(views)...),
           position_(begins()) {
         if (options.buffersize == 0) {
-            throw asyncio::ValueError("map(): buffersize must be at least 1");
+            throw asyncio::ValueError("buffersize must be at least 1, or left out");
         }
         const std::size_t most = options.buffersize.value_or(SIZE_MAX);
         while (futures_.size() < most && submit_next()) {
         }
-        lazy_ = options.buffersize.has_value();
-    }
-    MapResults(const MapResults&) = delete;
-    MapResults& operator=(const MapResults&) = delete;
-    ~MapResults() {
-        for (const F& future : futures_) future.cancel();
     }
 
-    class iterator {
-      public:
-        using value_type = MapResults::value_type;
-        using difference_type = std::ptrdiff_t;
-        explicit iterator(MapResults& from) noexcept : from_(&from) {}
-        // Waits. Throws: what the call threw; TimeoutError.
-        value_type operator*() const { return from_->take(); }
-        iterator& operator++() noexcept { return *this; }
-        void operator++(int) noexcept {}
-        friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept {
-            return it.from_->futures_.empty();
+    [[nodiscard]] bool empty() const noexcept { return futures_.empty(); }
+    // Waits for the next result. If it throws, no more follow.
+    result_type take() {
+        try {
+            const F next = std::move(futures_.front());
+            futures_.pop_front();
+            const Canceller canceller{next};
+            if (lazy_) submit_next();
+            return F(next).result(time_left());
+        } catch (...) {
+            cancel();
+            throw;
         }
-
-      private:
-        MapResults* from_;
-    };
-    iterator begin() noexcept { return iterator(*this); }
-    std::default_sentinel_t end() const noexcept { return {}; }
+    }
+    void cancel() noexcept {
+        for (const F& future : futures_) future.cancel();
+        futures_.clear();
+    }
 
   private:
+    struct Canceller {
+        const F& future;
+        ~Canceller() { future.cancel(); }
+    };
+
     std::tuple<std::ranges::iterator_t<Views>...> begins() {
         return std::apply([](auto&... view) { return std::tuple(std::ranges::begin(view)...); },
                           views_);
     }
-    bool at_end() {
-        return [this]<std::size_t... I>(std::index_sequence<I...>) {
-            return ((std::get<I>(position_) == std::ranges::end(std::get<I>(views_))) || ...);
-        }(std::index_sequence_for<Views...>());
+    template <std::size_t... I>
+    bool at_end(std::index_sequence<I...>) {
+        return ((std::get<I>(position_) == std::ranges::end(std::get<I>(views_))) || ...);
     }
     bool submit_next() {
-        if (at_end()) return false;
+        if (at_end(std::index_sequence_for<Views...>())) return false;
         futures_.push_back(
             std::apply([this](auto&... at) { return std::invoke(submit_, *at...); }, position_));
-        std::apply([](auto&... at) { (++at, ...); }, position_);
+        std::apply([](auto&... at) { (static_cast<void>(++at), ...); }, position_);
         return true;
     }
-    value_type take() {
-        const F front = std::move(futures_.front());
-        futures_.pop_front();
-        if (lazy_) submit_next();
-        Limit left;
-        if (deadline_) {
-            left = std::max(*deadline_ - std::chrono::steady_clock::now(),
-                            std::chrono::steady_clock::duration::zero());
-        }
-        try {
-            if constexpr (std::is_void_v<T>) {
-                front.result(left);
-                return {};
-            } else {
-                return F(front).result(left);
-            }
-        } catch (...) {
-            front.cancel();
-            for (const F& future : futures_) future.cancel();
-            futures_.clear();
-            throw;
-        }
+    [[nodiscard]] Limit time_left() const {
+        if (!deadline_) return std::nullopt;
+        return *deadline_ - std::chrono::steady_clock::now();
     }
 
+    Deadline deadline_;  // counts from map()
+    bool lazy_;
     Submit submit_;
-    Deadline deadline_;
     std::tuple<Views...> views_;
     std::tuple<std::ranges::iterator_t<Views>...> position_;
     std::deque<F> futures_;
-    bool lazy_ = false;
+};
+
+// What map() returns: an input range to go through once, which waits where an element is
+// looked at. Results of type void show as std::monostate. Dropped on the way, it cancels the
+// calls that have not started; dropped before begin(), as in Python, it cancels nothing.
+template <class Calls>
+class MapResults {
+    using T = typename Calls::result_type;
+    using Held = std::conditional_t<
+        std::is_void_v<T>, std::monostate,
+        std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<T>, std::remove_cv_t<T>>>;
+
+  public:
+    using iterator = PullIterator<MapResults>;
+    using value_type = std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>, Held>;
+
+    template <class... A>
+    explicit MapResults(std::in_place_t, A&&... args)
+        : calls_(std::make_unique<Calls>(std::forward<A>(args)...)) {}
+    MapResults(MapResults&&) = default;
+    MapResults& operator=(MapResults&& other) noexcept {
+        std::swap(calls_, other.calls_);
+        std::swap(started_, other.started_);
+        std::swap(current_, other.current_);
+        return *this;
+    }
+    ~MapResults() {
+        if (calls_ && started_) calls_->cancel();
+    }
+
+    // On a look at an element, throws what its call threw, or TimeoutError; then it is over.
+    iterator begin() noexcept {
+        started_ = true;
+        return iterator(*this);
+    }
+    std::default_sentinel_t end() const noexcept { return {}; }
+
+  private:
+    friend iterator;
+    [[nodiscard]] bool exhausted() const noexcept { return !current_ && calls_->empty(); }
+    value_type& current() {
+        if constexpr (std::is_reference_v<T>) {
+            if (!current_) current_ = std::addressof(calls_->take());
+            return **current_;
+        } else if constexpr (std::is_void_v<T>) {
+            if (!current_) {
+                calls_->take();
+                current_.emplace();
+            }
+            return *current_;
+        } else {
+            if (!current_) current_.emplace(calls_->take());
+            return *current_;
+        }
+    }
+    void advance() {
+        current();
+        current_.reset();
+    }
+
+    std::unique_ptr<Calls> calls_;  // at a fixed place: it holds iterators
+    bool started_ = false;
+    std::optional<Held> current_;
 };
 
 template <class Submit, std::ranges::input_range... R>
 auto map_over(Submit submit, MapOptions options, R&&... ranges) {
-    return MapResults<Submit, std::views::all_t<R>...>(std::move(submit), options,
-                                                       std::views::all(std::forward<R>(ranges))...);
+    using Calls = MapCalls<Submit, std::views::all_t<R>...>;
+    return MapResults<Calls>(std::in_place, std::move(submit), options,
+                             std::views::all(std::forward<R>(ranges))...);
 }
 
 }  // namespace detail
 
-// Runs calls of this process. Destroying one is shutdown() with waiting.
+// Runs calls in this process. Destroying one is shutdown() with waiting.
+// Thread: everything from any thread.
 class Executor {
   public:
     Executor() = default;
@@ -233,14 +312,14 @@ class Executor {
     Executor& operator=(const Executor&) = delete;
     virtual ~Executor();
 
-    // Queues `function(args...)`, both stored by value, and gives its future. Never blocks.
+    // Queues `function(args...)`, all of it moved or copied in, and gives its future. Never
+    // blocks. The callable and its arguments are gone when the future is done.
     // Throws: RuntimeError after shutdown(), BrokenExecutor when broken.
     template <class F, class... Args>
         requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
     auto submit(F&& function, Args&&... args) {
-        auto work = detail::make_work(std::forward<F>(function), std::forward<Args>(args)...);
         using R = detail::call_result_t<F, Args...>;
-        Future<R> future{asyncio::detail::Ref<detail::State<R>>(work)};
+        auto work = detail::make_work(std::forward<F>(function), std::forward<Args>(args)...);
         work->add_reference();  // the queue's
         try {
             execute(*work);
@@ -248,27 +327,34 @@ class Executor {
             work->drop_reference();
             throw;
         }
-        return future;
+        return Future<R>(asyncio::detail::Ref<detail::State<R>>(std::move(work)));
     }
 
     // Calls `function` with one item of each range at a time, until the shortest ends; gives
-    // a range of the results in the order of the input.
+    // a range of the results in the order of the input:
+    //
+    //   for (Image& image : pool.map({.timeout = 10s}, load, paths)) show(image);
+    //
+    // All calls are submitted before this returns, unless `buffersize` says how many; then
+    // this executor, and ranges that were passed by name, must outlive the results.
+    template <class F, std::ranges::input_range... R>
+        requires(sizeof...(R) > 0)
+    [[nodiscard]] auto map(MapOptions options, F function, R&&... ranges) {
+        return detail::map_over(
+            [this, call = detail::shareable<F, std::decay_t<std::ranges::range_reference_t<R>>...>(
+                       std::move(function))](auto&&... items) {
+                return submit(call, std::forward<decltype(items)>(items)...);
+            },
+            options, std::forward<R>(ranges)...);
+    }
     template <class F, std::ranges::input_range... R>
         requires(sizeof...(R) > 0)
     [[nodiscard]] auto map(F function, R&&... ranges) {
         return map(MapOptions{}, std::move(function), std::forward<R>(ranges)...);
     }
-    template <class F, std::ranges::input_range... R>
-        requires(sizeof...(R) > 0)
-    [[nodiscard]] auto map(MapOptions options, F function, R&&... ranges) {
-        return detail::map_over(
-            [executor = this, function = std::move(function)](auto&&... items) {
-                return executor->submit(function, std::forward<decltype(items)>(items)...);
-            },
-            options, std::forward<R>(ranges)...);
-    }
 
-    // Refuses new calls from now on; what runs ends. A second call may still wait.
+    // Refuses new calls from now on; what runs ends, and what waits runs, unless cancelled.
+    // May be called again, to wait after all.
     virtual void shutdown(ShutdownOptions options = {}) = 0;
 
   protected:

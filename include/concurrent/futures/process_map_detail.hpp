@@ -108,48 +108,31 @@ class Chunks : public std::ranges::view_base {
     std::vector<Item> chunk_;
 };
 
-// The results of a map() in chunks, one by one: an input range to go through once.
-template <class Results>
-class Flattened {
+// The calls of a map() in chunks, as if they were one by one.
+template <class Calls>
+class FlattenedCalls {
   public:
-    using value_type = typename Results::value_type::value_type;
+    using result_type = typename Calls::result_type::value_type;
 
     template <class... A>
-    explicit Flattened(std::in_place_t, A&&... args) : results_(std::forward<A>(args)...) {}
-    Flattened(const Flattened&) = delete;
-    Flattened& operator=(const Flattened&) = delete;
+    explicit FlattenedCalls(A&&... args) : calls_(std::forward<A>(args)...) {}
 
-    class iterator {
-      public:
-        using value_type = Flattened::value_type;
-        using difference_type = std::ptrdiff_t;
-        explicit iterator(Flattened& from) noexcept : from_(&from) {}
-        // Waits. Throws: what the call threw; TimeoutError.
-        value_type operator*() const { return from_->take(); }
-        iterator& operator++() noexcept { return *this; }
-        void operator++(int) noexcept {}
-        friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept {
-            return it.from_->next_ == it.from_->chunk_.size() &&
-                   it.from_->results_.begin() == std::default_sentinel;
-        }
-
-      private:
-        Flattened* from_;
-    };
-    iterator begin() noexcept { return iterator(*this); }
-    std::default_sentinel_t end() const noexcept { return {}; }
-
-  private:
-    value_type take() {
+    [[nodiscard]] bool empty() const noexcept { return next_ == chunk_.size() && calls_.empty(); }
+    result_type take() {
         if (next_ == chunk_.size()) {
-            chunk_ = *results_.begin();
+            chunk_ = calls_.take();
             next_ = 0;
         }
         return std::move(chunk_[next_++]);
     }
+    void cancel() noexcept {
+        calls_.cancel();
+        next_ = chunk_.size();
+    }
 
-    Results results_;
-    std::vector<value_type> chunk_;
+  private:
+    Calls calls_;
+    std::vector<result_type> chunk_;
     std::size_t next_ = 0;
 };
 
@@ -164,8 +147,8 @@ auto map_chunks(Pool& pool, MapOptions options, F function, R&&... ranges) {
         const auto submit = [&pool, function = std::move(function)](std::vector<Item>& chunk) {
             return pool.submit(RunChunk<Sent>(), function, chunk);
         };
-        using Results = MapResults<std::remove_const_t<decltype(submit)>, Source>;
-        return Flattened<Results>(
+        using Calls = MapCalls<std::remove_const_t<decltype(submit)>, Source>;
+        return MapResults<FlattenedCalls<Calls>>(
             std::in_place, submit, options,
             Source(options.chunksize, std::views::all(std::forward<R>(ranges))...));
     }

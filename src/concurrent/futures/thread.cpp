@@ -1,285 +1,384 @@
 #include <concurrent/futures/thread.hpp>
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
-#include <thread>
+#include <new>
+#include <system_error>
 
 #include <asyncio/log.hpp>
+
+#include "thread_pool.hpp"
 
 namespace concurrent::futures {
 
 BrokenThreadPool::~BrokenThreadPool() = default;
 
+namespace detail {
+
 namespace {
 
-int usable_cpus() {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+// The pool whose thread this is.
+constinit thread_local ThreadPool* pool_of_this_thread = nullptr;
+
+constexpr const char* broken_text =
+    "a thread initializer failed, the thread pool is not usable any more; make another";
+
+int checked_workers(std::optional<int> asked) {
+    const int workers = asked ? *asked : std::min(32, usable_cpus() + 4);
+    if (workers <= 0) throw asyncio::ValueError("max_workers must be greater than 0");
+    return workers;
 }
 
 std::string default_prefix() {
-    static std::atomic<int> next{0};
+    static std::atomic<unsigned> next{0};
     return "ThreadPoolExecutor-" + std::to_string(next.fetch_add(1));
 }
 
-}  // namespace
-
-namespace detail {
-
-// Shared by the executor and its threads, so that threads may outlive the executor.
-class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
-  public:
-    explicit ThreadPool(ThreadPoolExecutor::Options options)
-        : most_(options.max_workers.value_or(std::min(32, usable_cpus() + 4))),
-          prefix_(options.thread_name_prefix.empty() ? default_prefix()
-                                                     : std::move(options.thread_name_prefix)),
-          initializer_(std::move(options.initializer)) {
-        if (most_ <= 0) throw asyncio::ValueError("max_workers must be greater than 0");
-    }
-
-    void submit(Work& work);
-    void shut_down(ShutdownOptions options);
-    void join();
-
-    // Around fork(): nothing is half done in the child, which has no threads.
-    void lock_for_fork() { mutex_.lock(); }
-    void unlock_after_fork() { mutex_.unlock(); }
-    void forget_threads_in_child();
-
-  private:
-    void start_thread();
-    void run_worker();
-    bool initialize();
-    void break_pool();
-    [[nodiscard]] Work* take_all();
-    [[nodiscard]] Work* pop();
-
-    std::mutex mutex_;
-    std::condition_variable has_work_;
-    Work* first_ = nullptr;
-    Work** last_ = &first_;
-    int idle_ = 0;  // threads that wait and have not been called yet
-    const int most_;
-    const std::string prefix_;
-    const std::function<void()> initializer_;
-    std::vector<std::thread> threads_;
-    bool shut_down_ = false;
-    bool broken_ = false;
-};
-
-namespace {
-
-// The pools of the process, joined when it ends.
-struct Registry {
-    std::mutex mutex;
-    std::vector<std::weak_ptr<ThreadPool>> pools;
-    // Strong only between the two halves of a fork().
-    std::vector<std::shared_ptr<ThreadPool>> forking;
-    std::atomic<bool> process_ends{false};
-
-    Registry() {
-        std::atexit([] { registry().join_all(); });
-        pthread_atfork([] { registry().before_fork(); }, [] { registry().after_fork(false); },
-                       [] { registry().after_fork(true); });
-    }
-
-    // Never destroyed, since threads may look at it to the end.
-    static Registry& registry() {
-        static Registry& instance = *new Registry;
-        return instance;
-    }
-
-    void add(const std::shared_ptr<ThreadPool>& pool) {
-        const std::lock_guard lock(mutex);
-        std::erase_if(pools, [](const auto& weak) { return weak.expired(); });
-        pools.push_back(pool);
-    }
-    std::vector<std::shared_ptr<ThreadPool>> alive() {
-        std::vector<std::shared_ptr<ThreadPool>> found;
-        for (const auto& weak : pools) {
-            if (auto pool = weak.lock()) found.push_back(std::move(pool));
-        }
-        return found;
-    }
-    void join_all() {
-        process_ends = true;
-        std::vector<std::shared_ptr<ThreadPool>> found;
-        {
-            const std::lock_guard lock(mutex);
-            found = alive();
-        }
-        for (const auto& pool : found) pool->shut_down({.wait = true});
-    }
-    void before_fork() {
-        mutex.lock();
-        forking = alive();
-        for (const auto& pool : forking) pool->lock_for_fork();
-    }
-    void after_fork(bool child) {
-        for (const auto& pool : forking) {
-            if (child) pool->forget_threads_in_child();
-            pool->unlock_after_fork();
-        }
-        // Outside of our mutex: the last reference may be ours.
-        const auto released = std::move(forking);
-        forking.clear();
-        mutex.unlock();
-    }
-};
-
-}  // namespace
-
-void ThreadPool::submit(Work& work) {
-    {
-        const std::lock_guard lock(mutex_);
-        if (broken_) {
-            throw BrokenThreadPool(
-                "a thread initializer failed, the thread pool is not usable "
-                "any more");
-        }
-        if (shut_down_) {
-            throw asyncio::RuntimeError("cannot schedule new futures after shutdown");
-        }
-        if (Registry::registry().process_ends) {
-            throw asyncio::RuntimeError("cannot schedule new futures while the process ends");
-        }
-        // Before the work is queued: a thread that cannot be started is reported by throwing.
-        if (idle_ > 0) {
-            --idle_;
-        } else if (static_cast<int>(threads_.size()) < most_) {
-            start_thread();
-        }
-        work.next = nullptr;
-        *last_ = &work;
-        last_ = &work.next;
-    }
-    has_work_.notify_one();
+void name_this_thread(std::string name) {
+    // The kernel keeps 15 bytes; the number at the end tells threads apart.
+    constexpr std::size_t kept = 15;
+    if (name.size() > kept) name.erase(0, name.size() - kept);
+    pthread_setname_np(pthread_self(), name.c_str());
 }
 
-Work* ThreadPool::pop() {
-    Work* work = first_;
+void join_each(std::vector<std::thread> threads) {
+    for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+
+// ---- handing work over --------------------------------------------------------------------
+
+void ThreadPool::Worker::call(Work* work) noexcept {
+    given = work;
+    if (signal.exchange(called, std::memory_order_release) == asleep) futex_wake(signal, 1);
+}
+
+Work* ThreadPool::Worker::wait_for_call() noexcept {
+    std::uint32_t seen = quiet;
+    if (signal.compare_exchange_strong(seen, asleep, std::memory_order_acquire)) {
+        do {
+            futex_wait(signal, asleep);
+        } while (signal.load(std::memory_order_acquire) != called);
+    }
+    // Before this worker is idle again, nobody else looks here.
+    signal.store(quiet, std::memory_order_relaxed);
+    return std::exchange(given, nullptr);
+}
+
+void ThreadPool::call_all(Worker* idle) noexcept {
+    while (idle != nullptr) {
+        Worker* const worker = idle;
+        idle = worker->next_idle;  // now: once called, it may become idle again
+        worker->call(nullptr);
+    }
+}
+
+void ThreadPool::submit(Work& work) {
+    Worker* worker;
+    {
+        const std::lock_guard lock(lock_);
+        refuse_if_closed();
+        worker = idle_;
+        if (worker != nullptr) {
+            idle_ = worker->next_idle;
+        } else {
+            // Before the work is queued: where no thread can be started, this throws.
+            if (static_cast<int>(workers_.size()) < most_) start_thread();
+            work.next = nullptr;
+            *last_ = &work;
+            last_ = &work.next;
+        }
+    }
+    if (worker != nullptr) worker->call(&work);
+}
+
+Work* ThreadPool::pop() noexcept {
+    Work* const work = first_;
     if (work != nullptr && (first_ = work->next) == nullptr) last_ = &first_;
     return work;
 }
 
-Work* ThreadPool::take_all() {
+Work* ThreadPool::take_all() noexcept {
     last_ = &first_;
     return std::exchange(first_, nullptr);
 }
 
-void ThreadPool::start_thread() {
-    const std::string name = prefix_ + "_" + std::to_string(threads_.size());
-    try {
-        threads_.emplace_back([self = shared_from_this(), name] {
-            // The kernel keeps 15 characters; the number at the end tells threads apart.
-            std::string shown = name;
-            if (shown.size() > 15) shown.erase(0, shown.size() - 15);
-            pthread_setname_np(pthread_self(), shown.c_str());
-            self->run_worker();
-        });
-    } catch (const std::system_error& error) {
-        // The threads there are will do, if there are any.
-        if (threads_.empty())
-            asyncio::throw_os_error(error.code().value(), "cannot start a thread");
+void ThreadPool::refuse_if_closed() const {
+    if (broken_) throw BrokenThreadPool(broken_text);
+    if (shut_down_) {
+        throw asyncio::RuntimeError("cannot schedule new futures after shutdown");
+    }
+    if (ThreadPoolRegistry::instance().process_ends()) {
+        throw asyncio::RuntimeError("cannot schedule new futures after the end of the program");
     }
 }
 
-bool ThreadPool::initialize() {
+// ---- the threads --------------------------------------------------------------------------
+
+ThreadPool::ThreadPool(ThreadPoolOptions options)
+    : most_(checked_workers(options.max_workers)),
+      prefix_(options.thread_name_prefix.empty() ? default_prefix()
+                                                 : std::move(options.thread_name_prefix)),
+      initializer_(std::move(options.initializer)) {}
+
+void ThreadPool::start_thread() {
+    Worker& worker = *workers_.emplace_back(std::make_unique<Worker>());
+    try {
+        worker.thread =
+            std::thread([self = shared_from_this(), &worker,
+                         name = prefix_ + '_' + std::to_string(workers_.size() - 1)]() mutable {
+                name_this_thread(std::move(name));
+                self->run_worker(worker);
+            });
+        ++living_;
+    } catch (const std::system_error& error) {
+        workers_.pop_back();
+        // The threads there are will do, if there are any.
+        if (living_ == 0) asyncio::throw_os_error(error.code().value(), "cannot start a thread");
+    }
+}
+
+bool ThreadPool::initialize() noexcept {
     if (!initializer_) return true;
     try {
         initializer_();
         return true;
     } catch (...) {
         asyncio::log(asyncio::LogLevel::critical,
-                     "exception in initializer of a ThreadPoolExecutor: " +
+                     "exception in the initializer of a ThreadPoolExecutor: " +
                          asyncio::describe_exception(std::current_exception()));
         return false;
     }
 }
 
-void ThreadPool::break_pool() {
+void ThreadPool::break_pool() noexcept {
     Work* work;
+    Worker* idle;
     {
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(lock_);
         broken_ = true;
         work = take_all();
+        idle = std::exchange(idle_, nullptr);
     }
-    const auto error = std::make_exception_ptr(
-        BrokenThreadPool("a thread initializer failed, the thread pool is not usable any more"));
+    call_all(idle);
+    const auto error = std::make_exception_ptr(BrokenThreadPool(broken_text));
     while (work != nullptr) {
-        Work* next = work->next;
-        work->fail(error);
-        work->release();
-        work = next;
+        Work* const failed = std::exchange(work, work->next);
+        failed->fail(error);
+        failed->release();
     }
-    has_work_.notify_all();
 }
 
-void ThreadPool::run_worker() {
-    if (!initialize()) {
-        break_pool();
-        return;
-    }
-    std::unique_lock lock(mutex_);
-    for (;;) {
-        if (Work* work = pop()) {
+void ThreadPool::run_worker(Worker& self) noexcept {
+    pool_of_this_thread = this;
+    if (initialize()) {
+        std::unique_lock lock(lock_);
+        for (;;) {
+            Work* work = pop();
+            if (work == nullptr) {
+                if (shut_down_ || broken_) break;
+                self.next_idle = idle_;
+                idle_ = &self;
+            }
             lock.unlock();
-            work->run();
-            work->release();
+            if (work == nullptr) work = self.wait_for_call();
+            if (work != nullptr) {
+                work->run();
+                work->release();
+            }
             lock.lock();
-            continue;
         }
-        if (shut_down_ || broken_) return;
-        ++idle_;
-        has_work_.wait(lock, [this] { return first_ != nullptr || shut_down_ || broken_; });
+    } else {
+        break_pool();
     }
+    leave();
 }
+
+void ThreadPool::leave() noexcept {
+    bool last;
+    {
+        const std::lock_guard lock(lock_);
+        --living_;
+        last = retires();
+    }
+    // Must be the last thing this thread does: another may be joining it already.
+    if (last) ThreadPoolRegistry::instance().retire(*this);
+}
+
+bool ThreadPool::retires() noexcept {
+    if (living_ != 0 || !unattended_ || retired_) return false;
+    retired_ = true;
+    return true;
+}
+
+std::vector<std::thread> ThreadPool::take_threads() {
+    std::vector<std::thread> threads;
+    const std::lock_guard lock(lock_);
+    for (const auto& worker : workers_) {
+        if (worker->thread.joinable()) threads.push_back(std::move(worker->thread));
+    }
+    return threads;
+}
+
+// ---- the end ------------------------------------------------------------------------------
 
 void ThreadPool::shut_down(ShutdownOptions options) {
+    ThreadPoolRegistry& registry = ThreadPoolRegistry::instance();
+    const bool waits = options.wait && pool_of_this_thread != this;
+    // First: the last thread that leaves takes the pool out again.
+    if (!waits) registry.keep(shared_from_this());
     Work* dropped = nullptr;
+    Worker* idle;
+    bool retiring;
+    bool over;
     {
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(lock_);
         shut_down_ = true;
+        unattended_ = !waits;
+        wait_at_end_ = options.wait;
         if (options.cancel_futures) dropped = take_all();
+        idle = std::exchange(idle_, nullptr);
+        over = living_ == 0;
+        retiring = retires();
     }
-    has_work_.notify_all();
+    call_all(idle);
     while (dropped != nullptr) {
-        Work* next = dropped->next;
-        dropped->cancel();
-        dropped->release();
-        dropped = next;
+        Work* const work = std::exchange(dropped, dropped->next);
+        work->cancel();
+        work->release();
     }
-    if (options.wait) join();
+    if (waits) join();
+    if (retiring) {
+        registry.retire(*this);
+    } else if (waits || over) {
+        registry.forget(*this);
+    }
+}
+
+void ThreadPool::finish() {
+    bool wait;
+    {
+        const std::lock_guard lock(lock_);
+        wait = wait_at_end_;
+    }
+    shut_down({.wait = wait});
 }
 
 void ThreadPool::join() {
-    for (;;) {
-        std::thread thread;
-        {
-            const std::lock_guard lock(mutex_);
-            if (threads_.empty()) return;
-            thread = std::move(threads_.back());
-            threads_.pop_back();
-        }
-        if (thread.get_id() == std::this_thread::get_id()) {
-            thread.detach();  // this very worker shuts its pool down
-        } else if (thread.joinable()) {
-            thread.join();
-        }
-    }
+    // Whoever comes second finds no handles, but waits all the same.
+    const std::lock_guard one(joining_);
+    join_each(take_threads());
 }
 
 void ThreadPool::forget_threads_in_child() {
-    // They do not exist here; their handles can be neither joined nor destroyed.
-    static_cast<void>(new std::vector<std::thread>(std::move(threads_)));
-    threads_.clear();
-    idle_ = 0;
-    new (&has_work_) std::condition_variable;
+    // They do not exist here: their handles can be neither joined nor destroyed, and what
+    // they were doing with the futures of the queue may be half done.
+    static_cast<void>(new std::vector<std::unique_ptr<Worker>>(std::move(workers_)));
+    workers_.clear();
+    living_ = 0;
+    idle_ = nullptr;
+    static_cast<void>(take_all());
+    new (&joining_) std::mutex;
+}
+
+// ---- the end of the process, and fork() ---------------------------------------------------
+
+ThreadPoolRegistry::ThreadPoolRegistry() {
+    std::atexit([] { instance().join_all(); });
+    pthread_atfork([] { instance().before_fork(); }, [] { instance().after_fork(false); },
+                   [] { instance().after_fork(true); });
+}
+
+ThreadPoolRegistry& ThreadPoolRegistry::instance() {
+    static ThreadPoolRegistry& registry = *new ThreadPoolRegistry;
+    return registry;
+}
+
+void ThreadPoolRegistry::add(const std::shared_ptr<ThreadPool>& pool) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(pools_, [](const auto& weak) { return weak.expired(); });
+    pools_.push_back(pool);
+}
+
+void ThreadPoolRegistry::keep(std::shared_ptr<ThreadPool> pool) {
+    const std::lock_guard lock(mutex_);
+    if (std::ranges::find(unattended_, pool) == unattended_.end()) {
+        unattended_.push_back(std::move(pool));
+    }
+}
+
+std::shared_ptr<ThreadPool> ThreadPoolRegistry::taken_out(ThreadPool& pool) {
+    const auto found = std::ranges::find(unattended_, &pool, &std::shared_ptr<ThreadPool>::get);
+    if (found == unattended_.end()) return nullptr;
+    auto taken = std::move(*found);
+    unattended_.erase(found);
+    return taken;
+}
+
+void ThreadPoolRegistry::forget(ThreadPool& pool) {
+    std::shared_ptr<ThreadPool> taken;  // let go of after the lock
+    const std::lock_guard lock(mutex_);
+    taken = taken_out(pool);
+}
+
+void ThreadPoolRegistry::retire(ThreadPool& pool) {
+    std::shared_ptr<ThreadPool> taken;
+    std::vector<std::thread> earlier;
+    {
+        const std::lock_guard lock(mutex_);
+        taken = taken_out(pool);
+        earlier = std::exchange(leaving_, pool.take_threads());
+    }
+    // Each of them was here before, and so is not waiting for this thread.
+    join_each(std::move(earlier));
+}
+
+std::vector<std::shared_ptr<ThreadPool>> ThreadPoolRegistry::living() {
+    std::vector<std::shared_ptr<ThreadPool>> found;
+    for (const auto& weak : pools_) {
+        if (auto pool = weak.lock()) found.push_back(std::move(pool));
+    }
+    return found;
+}
+
+void ThreadPoolRegistry::join_all() {
+    process_ends_.store(true, std::memory_order_relaxed);
+    std::vector<std::shared_ptr<ThreadPool>> pools;
+    {
+        const std::lock_guard lock(mutex_);
+        pools = living();
+    }
+    for (const auto& pool : pools) pool->shut_down({.wait = true});
+    std::vector<std::thread> leaving;
+    {
+        const std::lock_guard lock(mutex_);
+        leaving = std::exchange(leaving_, {});
+    }
+    join_each(std::move(leaving));
+}
+
+void ThreadPoolRegistry::before_fork() {
+    mutex_.lock();
+    forking_ = living();
+    for (const auto& pool : forking_) pool->lock_for_fork();
+}
+
+void ThreadPoolRegistry::after_fork(bool child) {
+    for (const auto& pool : forking_) {
+        if (child) pool->forget_threads_in_child();
+        pool->unlock_after_fork();
+    }
+    if (child) {
+        static_cast<void>(new std::vector<std::thread>(std::exchange(leaving_, {})));
+    }
+    // Let go of outside of our lock: the last reference may be among them.
+    const auto released = std::exchange(forking_, {});
+    const auto unattended =
+        child ? std::exchange(unattended_, {}) : std::vector<std::shared_ptr<ThreadPool>>();
+    mutex_.unlock();
 }
 
 }  // namespace detail
@@ -289,15 +388,18 @@ ThreadPoolExecutor::ThreadPoolExecutor(int max_workers)
 
 ThreadPoolExecutor::ThreadPoolExecutor(Options options)
     : pool_(std::make_shared<detail::ThreadPool>(std::move(options))) {
-    detail::Registry::registry().add(pool_);
+    detail::ThreadPoolRegistry::instance().add(pool_);
 }
 
 ThreadPoolExecutor::~ThreadPoolExecutor() {
-    pool_->shut_down({.wait = true});
+    pool_->finish();
 }
 
 void ThreadPoolExecutor::shutdown(ShutdownOptions options) {
     pool_->shut_down(options);
+}
+int ThreadPoolExecutor::max_workers() const noexcept {
+    return pool_->max_workers();
 }
 void ThreadPoolExecutor::execute(detail::Work& work) {
     pool_->submit(work);
