@@ -1,7 +1,6 @@
 # What the library links to. The installed package finds the same with cmake/config.cmake.in.
 
 find_package(Threads REQUIRED)
-find_package(fmt REQUIRED)
 find_package(cereal REQUIRED)
 find_package(Boost 1.75 REQUIRED)  # 1.75 is the first with Boost.PFR
 

@@ -5,8 +5,9 @@
 packages=(
     clang-19 lld-19 libclang-rt-19-dev libstdc++-12-dev              # compiler, linker, sanitizers
     cmake ninja-build ccache pkg-config                              # build
-    liburing-dev libfmt-dev libcereal-dev libboost1.81-dev           # the library
-    libgtest-dev libgmock-dev libbenchmark-dev libcli11-dev python3  # tests, benchmarks, examples
+    liburing-dev libcereal-dev libboost1.81-dev                      # the library
+    libgtest-dev libgmock-dev libbenchmark-dev python3               # tests, benchmarks
+    libcli11-dev libfmt-dev                                          # examples
 )
 
 mkdir -p build
