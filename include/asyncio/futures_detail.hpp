@@ -138,6 +138,8 @@ class FutureBase : public Recycled {
     // What is stored, without counting as having looked.
     [[nodiscard]] const std::exception_ptr& peek_exception() const noexcept { return exception_; }
     void mark_retrieved() noexcept { report_exception_ = false; }
+    // The same for an error that is still to come.
+    void forgive_error() noexcept { error_forgiven_ = true; }
 
     void set_exception(std::exception_ptr error);
     // Checks, for whoever stores a value next.
@@ -192,6 +194,7 @@ class FutureBase : public Recycled {
     FutureState state_ = FutureState::pending;
     const bool is_task_;
     bool report_exception_ = false;
+    bool error_forgiven_ = false;
 
   protected:
     bool log_destroyed_pending_ = true;

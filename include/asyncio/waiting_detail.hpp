@@ -28,6 +28,10 @@ class Delivery : public ReadyNode {
     // Queues it, once. Keeps the owner alive until then.
     void schedule() noexcept;
     [[nodiscard]] bool scheduled() const noexcept { return scheduled_; }
+    // Whether a place in the ready queue is one of these.
+    [[nodiscard]] static bool owns(const ReadyNode* node) noexcept {
+        return node->take == &take_turn;
+    }
 
   protected:
     ~Delivery() = default;
@@ -48,9 +52,7 @@ class Gather;
 class GatherChild final : public DoneNode {
   public:
     GatherChild() = default;
-    ~GatherChild() {
-        if (linked()) future->remove_waiter(this);
-    }
+    ~GatherChild();
     void fire(FutureBase&) noexcept override;
     [[nodiscard]] FutureBase* waiter() const noexcept override;
 

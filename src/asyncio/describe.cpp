@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include <asyncio/tasks_detail.hpp>
+#include <asyncio/waiting_detail.hpp>
 
 namespace asyncio::detail {
 
@@ -27,6 +28,7 @@ std::string seconds_text(std::chrono::nanoseconds duration) {
 
 std::string describe_ready(const ReadyNode* node) {
     if (TaskBase::owns(node)) return TaskBase::from_node(const_cast<ReadyNode*>(node)).repr();
+    if (Delivery::owns(node)) return "<a gather() or shield()>";
     const auto* handle = static_cast<const HandleState*>(node);
     return "<Handle " + type_text(handle->callback_type()) + ">";
 }

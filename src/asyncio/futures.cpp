@@ -121,7 +121,7 @@ void FutureBase::finish_with_result() noexcept {
 void FutureBase::finish_with_error(std::exception_ptr error) noexcept {
     exception_ = std::move(error);
     state_ = FutureState::finished;
-    report_exception_ = true;
+    report_exception_ = !error_forgiven_;
     schedule_callbacks();
 }
 

@@ -334,7 +334,8 @@ void SleepAwaiterBase::take_timer_turn(ReadyNode* node, Turn turn) {
     node->take = &TaskBase::take_step;
     // A cancellation that came first stays.
     auto* sleep = static_cast<SleepAwaiterBase*>(task.waiting_on());
-    if (sleep->phase_ == Phase::sleeping) sleep->phase_ = Phase::fired;
+    if (sleep->phase_ == Phase::cancelled) return;
+    sleep->phase_ = Phase::fired;
     task.wake();
 }
 
@@ -345,8 +346,13 @@ bool SleepAwaiterBase::request_cancel(const CancelMessage& message) {
     if (timer_.armed()) {
         disarm();
         task_->wake();
+    } else {
+        // The timer's turn is due in this iteration and stands in the queue with the task's
+        // node, so that something else has to take the task's place in the next one.
+        task_->loop().call_soon([task = task_] {
+            TaskBase::take_step(&task->node(), Turn::run);
+        });
     }
-    // Otherwise the timer's own turn is due, and it wakes the task.
     return true;
 }
 

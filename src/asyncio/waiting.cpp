@@ -75,6 +75,12 @@ void Gather::start() {
     if (last_ != nullptr) deliver();
 }
 
+GatherChild::~GatherChild() {
+    if (!linked()) return;
+    future->remove_waiter(this);
+    // As if gather() were still there to look at the errors that come too late to matter.
+    if (gather->outer().done()) future->forgive_error();
+}
 void GatherChild::fire(FutureBase&) noexcept {
     gather->child_done(*this);
 }
@@ -100,10 +106,11 @@ void Gather::deliver() {
     if (failed_) {
         owner().set_exception(last_->future->take_error());
     } else if (cancel_requested_) {
-        std::exception_ptr error = last_->future->cancelled()
-                                       ? last_->future->cancelled_error()
-                                       : std::make_exception_ptr(CancelledError());
-        owner().set_exception(std::move(error));
+        for (std::size_t i = 0; i < count_; ++i) children_[i].future->mark_retrieved();
+        // Its message is that of the last argument, as in CPython.
+        const FutureBase& last = *children_[count_ - 1].future;
+        owner().set_exception(last.cancelled() ? last.cancelled_error()
+                                               : std::make_exception_ptr(CancelledError()));
     } else {
         try {
             collect();
