@@ -128,7 +128,7 @@ void poll_multishot(benchmark::State& state, const Make& make) {
 }
 
 // Every socket gets a byte, which the proactor receives and sends back.
-void echo(benchmark::State& state, const Make& make) {
+void echo_on(benchmark::State& state, const Make& make, bool owned) {
     struct Connection {
         Sockets sockets;
         std::array<char, 64> buffer{};
@@ -140,6 +140,7 @@ void echo(benchmark::State& state, const Make& make) {
     for (Connection& connection : connections) {
         connection.proactor = proactor.get();
         connection.operation = {.kind = Kind::recv,
+                                .owned = owned,
                                 .fd = connection.sockets.fds[0],
                                 .buffer = connection.buffer.data(),
                                 .size = connection.buffer.size(),
@@ -164,6 +165,13 @@ void echo(benchmark::State& state, const Make& make) {
     }
     state.SetItemsProcessed(state.iterations() * state.range(0));
     proactor->close();
+}
+
+void echo(benchmark::State& state, const Make& make) {
+    echo_on(state, make, false);
+}
+void echo_owned(benchmark::State& state, const Make& make) {
+    echo_on(state, make, true);
 }
 
 // Round trip: this thread wakes one that sleeps in wait(), which answers.
@@ -232,6 +240,7 @@ void add(const std::string& name, const Make& make) {
     with("poll_once", poll_once)->Arg(1)->Arg(500);
     with("poll_multishot", poll_multishot)->Arg(1)->Arg(500);
     with("echo", echo)->Arg(1)->Arg(64)->Arg(500);
+    with("echo_owned", echo_owned)->Arg(1)->Arg(64)->Arg(500);
     with("wake", wake)->Arg(5)->Arg(50)->UseManualTime()->MinTime(0.2);
     with("timeout", timeout)->Arg(200)->UseRealTime();
     with("open_and_close", open_and_close);

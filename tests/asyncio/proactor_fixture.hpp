@@ -31,6 +31,7 @@ using Kind = Operation::Kind;
 struct Backend {
     std::string_view name;
     bool io_uring;
+    bool owned;  // whether operations say that their descriptor is
     std::function<std::unique_ptr<Proactor>()> make;
     friend std::ostream& operator<<(std::ostream& out, const Backend& self) {
         return out << self.name;
@@ -42,14 +43,17 @@ inline std::vector<Backend> backends() {
     const char* const variable = std::getenv("ASYNCIO_PROACTOR");
     const std::string_view only = variable != nullptr ? variable : "";
     std::vector<Backend> all;
-    if (only != "io_uring") all.push_back({"epoll", false, make_epoll_proactor});
+    if (only != "io_uring") {
+        all.push_back({"epoll", false, false, make_epoll_proactor});
+        all.push_back({"epoll_owned", false, true, make_epoll_proactor});
+    }
     if (only != "epoll") {
         const auto with = [](IoUringMode mode) {
             return [=] { return make_io_uring_proactor(mode); };
         };
-        all.push_back({"io_uring", true, with(IoUringMode::deferred)});
-        all.push_back({"io_uring_cooperative", true, with(IoUringMode::cooperative)});
-        all.push_back({"io_uring_shared", true, with(IoUringMode::shared)});
+        all.push_back({"io_uring", true, true, with(IoUringMode::deferred)});
+        all.push_back({"io_uring_cooperative", true, false, with(IoUringMode::cooperative)});
+        all.push_back({"io_uring_shared", true, false, with(IoUringMode::shared)});
     }
     return all;
 }
@@ -78,7 +82,9 @@ class Recorder {
     Recorder& operator=(const Recorder&) = delete;
     ~Recorder() { EXPECT_EQ(operation.state, Operation::State::idle) << "destroyed in flight"; }
 
-    [[nodiscard]] bool done() const { return !seen.empty() && !seen.back().more; }
+    [[nodiscard]] bool done() const {
+        return !seen.empty() && !seen.back().more && operation.state == Operation::State::idle;
+    }
     // The result of an operation that completes once.
     [[nodiscard]] int result() const {
         EXPECT_EQ(seen.size(), 1U);
@@ -91,6 +97,13 @@ class Recorder {
     std::function<void()> then;
 };
 
+// Closes a descriptor, and tells the proactor first if that is what was agreed.
+inline Proactor* told_of_closing = nullptr;
+inline void close_descriptor(int fd) {
+    if (told_of_closing != nullptr) told_of_closing->forget(fd);
+    ::close(fd);
+}
+
 struct Pair {  // of a pipe: [0] reads, [1] writes; of sockets: alike
     int fds[2] = {-1, -1};
     Pair() = default;
@@ -102,7 +115,7 @@ struct Pair {  // of a pipe: [0] reads, [1] writes; of sockets: alike
     }
     int operator[](int which) const { return fds[which]; }
     void close(int which) {
-        if (fds[which] >= 0) ::close(std::exchange(fds[which], -1));
+        if (fds[which] >= 0) close_descriptor(std::exchange(fds[which], -1));
     }
 };
 struct Pipe : Pair {
@@ -124,7 +137,7 @@ struct TemporaryFile {
     }
     TemporaryFile(const TemporaryFile&) = delete;
     TemporaryFile& operator=(const TemporaryFile&) = delete;
-    ~TemporaryFile() { ::close(fd); }
+    ~TemporaryFile() { close_descriptor(fd); }
 };
 
 inline void put(int fd, std::string_view text) {
@@ -162,16 +175,21 @@ class ProactorTest : public ::testing::TestWithParam<Backend> {
         std::signal(SIGPIPE, SIG_IGN);
         descriptors_ = open_descriptors();
         proactor = GetParam().make();
+        told_of_closing = GetParam().owned ? proactor.get() : nullptr;
     }
 
     void TearDown() override {
         if (!proactor) return;
         EXPECT_EQ(proactor->in_flight(), 0U);
+        told_of_closing = nullptr;
         proactor.reset();
         EXPECT_EQ(open_descriptors(), descriptors_) << "descriptors leaked";
     }
 
-    void submit(Recorder& recorder) { proactor->submit(recorder.operation); }
+    void submit(Recorder& recorder) {
+        recorder.operation.owned = GetParam().owned;
+        proactor->submit(recorder.operation);
+    }
     void cancel(Recorder& recorder) { proactor->cancel(recorder.operation); }
     void wait_now() { proactor->wait(0ns); }
 

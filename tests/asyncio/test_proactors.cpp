@@ -364,7 +364,7 @@ TEST_P(ProactorTest, DescriptorsThatKnowNoNowaitAreReadAllTheSame) {
         run(recorder);
         EXPECT_EQ(recorder.result(), static_cast<int>(sizeof info));
         EXPECT_EQ(info[0].ssi_signo, static_cast<std::uint32_t>(SIGUSR2));
-        ::close(fd);
+        close_descriptor(fd);
     }
     ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
 }

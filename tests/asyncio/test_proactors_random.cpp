@@ -15,7 +15,10 @@ ASYNCIO_FOR_EACH_PROACTOR(ProactorRandom);
 class Play {
   public:
     Play(Proactor& proactor, std::uint32_t seed) : proactor_(proactor), random_(seed) {
-        for (Channel& channel : channels_) channel.sockets = std::make_unique<SocketPair>();
+        for (Channel& channel : channels_) {
+            channel.sockets = std::make_unique<SocketPair>();
+            channel.owned = told_of_closing != nullptr && below(4) != 0;
+        }
         for (Player& player : players_) player.play = this;
     }
 
@@ -39,6 +42,7 @@ class Play {
   private:
     struct Channel {
         std::unique_ptr<SocketPair> sockets;
+        bool owned = false;
         std::uint64_t written = 0;
         std::uint64_t read = 0;
     };
@@ -90,6 +94,7 @@ class Play {
         const bool writes = below(2) != 0;
         player.operation = {.kind = kinds[below(kinds.size())],
                             .multishot = below(2) != 0,
+                            .owned = player.channel->owned,
                             .fd = (*player.channel->sockets)[0],
                             .events = writes ? std::uint32_t{POLLOUT} : std::uint32_t{POLLIN},
                             .buffer = player.buffer.data(),

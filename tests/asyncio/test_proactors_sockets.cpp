@@ -21,7 +21,7 @@ struct Socket {
     Socket(const Socket&) = delete;
     Socket& operator=(const Socket&) = delete;
     ~Socket() {
-        if (fd >= 0) ::close(fd);
+        if (fd >= 0) close_descriptor(fd);
     }
 };
 
@@ -252,6 +252,114 @@ TEST_P(ProactorSockets, MessagesCarryDescriptors) {
     ::close(copy);
 }
 
+TEST_P(ProactorSockets, APeekThatGotLessDoesNotHideTheRest) {
+    const SocketPair sockets;
+    std::array<char, 16> buffer{};
+    Operation what = transfer(Kind::recv, sockets[0], buffer);
+    Recorder warming{what};
+    submit(warming);
+    settle();
+    put(sockets[1], "x");
+    run(warming);
+    put(sockets[1], "yz");
+    for (const unsigned flags : {static_cast<unsigned>(MSG_PEEK), 0U}) {
+        what.flags = flags;
+        Recorder receiving{what};
+        submit(receiving);
+        run(receiving);
+        EXPECT_EQ(receiving.result(), 2);
+    }
+}
+
+TEST_P(ProactorSockets, TheEndIsSeenAfterAShortRead) {
+    // The end comes before, with and after the report of the last bytes.
+    for (const int when : {0, 1, 2}) {
+        SocketPair sockets;
+        std::array<char, 16> buffer{};
+        Recorder receiving{transfer(Kind::recv, sockets[0], buffer)};
+        for (int round = 0; round < 3; ++round) {
+            receiving.seen.clear();
+            submit(receiving);
+            settle();
+            put(sockets[1], "abc");
+            if (round == 2 && when == 0) sockets.close(1);
+            run(receiving);
+            EXPECT_EQ(receiving.result(), 3);
+        }
+        if (when == 1) sockets.close(1);
+        receiving.seen.clear();
+        submit(receiving);
+        settle();
+        if (when == 2) sockets.close(1);
+        run(receiving);
+        EXPECT_EQ(receiving.result(), 0);
+    }
+}
+
+TEST_P(ProactorSockets, UrgentDataDoesNotHideWhatIsBehindIt) {
+    Listener listener;
+    const Socket client;
+    Recorder accepting{accept(listener.fd)}, connecting{connect(client.fd, listener.address)};
+    submit(accepting);
+    submit(connecting);
+    run_until([&] { return accepting.done() && connecting.done(); });
+    const Socket server(accepting.result());
+    std::array<char, 64> buffer{};
+    Recorder receiving{transfer(Kind::recv, server.fd, buffer)};
+    submit(receiving);
+    settle();
+    put(client.fd, "a");
+    run(receiving);
+    put(client.fd, "before");
+    ASSERT_EQ(::send(client.fd, "!", 1, MSG_OOB), 1);
+    put(client.fd, "behind");
+    int received = 0;
+    while (received < 12) {
+        receiving.seen.clear();
+        submit(receiving);
+        run(receiving);
+        ASSERT_GT(receiving.result(), 0);
+        received += receiving.result();
+    }
+    EXPECT_EQ(received, 12);
+}
+
+TEST_P(ProactorSockets, ReadingAndWritingInTurnNeverStalls) {
+    // Both directions fill and drain, so that every state of readiness is passed through.
+    const SocketPair sockets;
+    std::string out(100'000, 'x');
+    std::array<char, 1000> in{};
+    Recorder sending{transfer(Kind::send, sockets[0], out)};
+    Recorder receiving{transfer(Kind::recv, sockets[0], in)};
+    std::size_t sent = 0, received = 0, echoed = 0, drained = 0;
+    sending.then = [&] {
+        if (sending.seen.back().result > 0) {
+            sent += static_cast<std::size_t>(sending.seen.back().result);
+        }
+        if (sent < 5'000'000) submit(sending);
+    };
+    receiving.then = [&] {
+        if (receiving.seen.back().result > 0) {
+            received += static_cast<std::size_t>(receiving.seen.back().result);
+            submit(receiving);
+        }
+    };
+    submit(sending);
+    submit(receiving);
+    std::string peer(30'000, 'y');
+    run_until([&] {
+        for (int i = 0; i < 3; ++i) {
+            const ssize_t got = ::recv(sockets[1], peer.data(), peer.size(), 0);
+            if (got > 0) drained += static_cast<std::size_t>(got);
+            if (sent >= 5'000'000) continue;
+            const ssize_t put_back = ::send(sockets[1], peer.data(), 5000, 0);
+            if (put_back > 0) echoed += static_cast<std::size_t>(put_back);
+        }
+        return sent >= 5'000'000 && drained == sent && received == echoed;
+    });
+    end(receiving);
+}
+
 TEST_P(ProactorSockets, DatagramsKeepTheirBounds) {
     const SocketPair sockets(SOCK_DGRAM);
     std::array<char, 16> buffer{};
@@ -331,7 +439,7 @@ TEST_P(ProactorSockets, UnixSocketsConnect) {
     run_until([&] { return proactor->in_flight() == 0; });
     EXPECT_EQ(connecting.result(), 0);
     ASSERT_GE(accepting.result(), 0);
-    ::close(accepting.result());
+    const Socket server(accepting.result());
 }
 
 }  // namespace asyncio::detail::testing

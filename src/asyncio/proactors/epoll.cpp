@@ -7,15 +7,19 @@
 //   EPOLLONESHOT  while all of them complete once: the kernel disarms the registration
 //                 when it reports, so a descriptor nobody waits for costs nothing.
 //   level         while a multishot one is among them: no system call between reports.
+//   EPOLLET       while all are of a descriptor we are told we own: the registration stays,
+//                 and the watch remembers what it reported. No system call at all, neither
+//                 to wait anew nor to try what is known to be in vain.
 //
-// A descriptor may be closed and its number reused between two operations without anybody
-// telling us. So a registration is trusted only while an operation hangs on it without a
-// break; the first operation after a break goes through epoll_ctl, which answers ENOENT if
-// the number means another file now.
+// A descriptor we do not own may be closed and its number reused between two operations
+// without anybody telling us. So its registration is trusted only while an operation hangs on it
+// without a break; the first operation after a break goes through epoll_ctl, which answers ENOENT
+// if the number means another file now.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -55,7 +59,19 @@ struct Watch {
     std::uint32_t generation = 0;  // tells reports of an earlier file of this number apart
     bool known = false;            // the epoll set had this number when we last looked
     bool dirty = false;            // is in dirty_
+    // Of an owned descriptor, whose registration is edge triggered and stays:
+    bool kept = false;
+    bool ended = false;       // it reported a hang-up: every attempt gets an answer
+    bool stream = false;      // less than was asked for means that there is no more
+    std::uint32_t ready = 0;  // what `armed` reported and no attempt disproved
 };
+
+constexpr std::uint32_t directions = EPOLLIN | EPOLLOUT;
+
+// A registration for polls or for several completions is not worth keeping.
+[[nodiscard]] bool keeps(const Operation& operation) noexcept {
+    return operation.owned && operation.kind != Operation::Kind::poll && !repeats(operation);
+}
 
 class EpollProactor final : public Proactor {
   public:
@@ -133,7 +149,7 @@ class EpollProactor final : public Proactor {
         for (Watch& watch : watches_) fail_waiting(watch, -ECANCELED);
         deliver();
         epoll_.reset();
-        wake_.reset();
+        // wake_ stays open as long as we live: another thread may be in wake().
     }
 
   private:
@@ -145,15 +161,35 @@ class EpollProactor final : public Proactor {
         } else if (operation.kind == Operation::Kind::close) {
             forget(operation.fd);
             finish(operation, ::close(operation.fd) == 0 ? 0 : -errno);
-        } else if (const int result = try_at_once(operation); result != not_yet) {
+        } else if (operation.kind == Operation::Kind::poll || is_in_vain(operation)) {
+            start_waiting(operation);
+        } else if (const int result = attempt(operation, false); result != not_yet) {
+            learn(operation, result);
             finish(operation, result);
         } else {
+            learn(operation, result);
             start_waiting(operation);
         }
     }
 
-    static int try_at_once(const Operation& operation) noexcept {
-        return operation.kind == Operation::Kind::poll ? not_yet : attempt(operation, false);
+    // Whether it is known that the descriptor would block.
+    [[nodiscard]] bool is_in_vain(const Operation& operation) noexcept {
+        if (!has_watch(operation.fd) || !keeps(operation)) return false;
+        const Watch& watch = watch_of(operation.fd);
+        const std::uint32_t direction = interest(operation);
+        return watch.kept && (watch.armed & direction) != 0 && (watch.ready & direction) == 0;
+    }
+
+    // What the result of an attempt says about the next one. Whatever happens after the
+    // attempt is a new edge, so it cannot be missed by remembering too little.
+    void learn(const Operation& operation, int result) noexcept {
+        if (!has_watch(operation.fd)) return;
+        Watch& watch = watch_of(operation.fd);
+        const bool less =
+            watch.stream && !watch.ended && operation.flags == 0 && result >= 0 &&
+            static_cast<std::size_t>(result) < operation.size &&
+            (operation.kind == Operation::Kind::recv || operation.kind == Operation::Kind::send);
+        if (result == not_yet || less) watch.ready &= ~interest(operation);
     }
 
     void start_waiting(Operation& operation) noexcept {
@@ -200,7 +236,7 @@ class EpollProactor final : public Proactor {
         operation.state = Operation::State::submitted;
         operation.pending = fresh;
         ++waiting_;
-        mark_dirty(operation.fd);
+        if (!is_in_vain(operation)) mark_dirty(operation.fd);
     }
 
     void unlink(Operation& operation) noexcept {
@@ -237,8 +273,15 @@ class EpollProactor final : public Proactor {
     void remove_registration(Watch& watch, int fd) noexcept {
         // Fails when the descriptor was closed already, which comes to the same.
         if (watch.known) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+        clear_registration(watch);
+    }
+
+    static void clear_registration(Watch& watch) noexcept {
         watch.known = false;
         watch.armed = 0;
+        watch.kept = false;
+        watch.ended = false;
+        watch.ready = 0;
     }
 
     // At once and not with the next wait(): the caller of cancel() may close the descriptor,
@@ -246,6 +289,7 @@ class EpollProactor final : public Proactor {
     void disarm_if_unused(int fd) noexcept {
         if (!has_watch(fd)) return;
         Watch& watch = watch_of(fd);
+        if (watch.kept) return;
         if (!watch.waiting.empty()) {
             mark_dirty(fd);
         } else if (watch.armed != 0) {
@@ -253,7 +297,7 @@ class EpollProactor final : public Proactor {
         }
     }
 
-    void forget(int fd) noexcept {
+    void forget(int fd) noexcept override {
         if (!has_watch(fd)) return;
         Watch& watch = watch_of(fd);
         fail_waiting(watch, -EBADF);
@@ -266,7 +310,7 @@ class EpollProactor final : public Proactor {
             watch.dirty = false;
             if (!watch.waiting.empty()) {
                 arm(watch, fd);
-            } else if (watch.armed != 0) {
+            } else if (watch.armed != 0 && !watch.kept) {
                 remove_registration(watch, fd);
             }
         }
@@ -276,10 +320,17 @@ class EpollProactor final : public Proactor {
     [[nodiscard]] static std::uint32_t wanted(const Watch& watch) noexcept {
         std::uint32_t events = 0;
         bool once = true;
+        bool keep = true;
         for (const Operation* operation = watch.waiting.front(); operation != nullptr;
              operation = operation->next) {
             events |= interest(*operation);
             once = once && !repeats(*operation);
+            keep = keep && keeps(*operation);
+        }
+        if (keep) {
+            const std::uint32_t before = watch.kept ? watch.armed & directions : 0U;
+            return events | before | EPOLLRDHUP | EPOLLPRI | EPOLLERR |
+                   static_cast<std::uint32_t>(EPOLLET);
         }
         // POLLERR is always reported; naming it keeps the mask from being 0, "not armed".
         return events | EPOLLERR | (once ? static_cast<std::uint32_t>(EPOLLONESHOT) : 0U);
@@ -290,8 +341,7 @@ class EpollProactor final : public Proactor {
         if (watch.armed == mask) return trust(watch);
         int error = control(watch, fd, mask);
         if (error == ENOENT) {  // the number was reused
-            watch.known = false;
-            watch.armed = 0;
+            clear_registration(watch);
             fail_stale(watch);
             if (watch.waiting.empty()) return;
             mask = wanted(watch);
@@ -299,10 +349,10 @@ class EpollProactor final : public Proactor {
         }
         if (error == 0) {
             watch.armed = mask;
+            keep(watch, fd, (mask & EPOLLET) != 0);
             return trust(watch);
         }
-        watch.known = false;
-        watch.armed = 0;
+        clear_registration(watch);
         if (error == EPERM) {  // a file that is always ready
             fail_stale(watch);
             while (Operation* operation = watch.waiting.front()) {
@@ -311,6 +361,18 @@ class EpollProactor final : public Proactor {
         } else {
             fail_waiting(watch, -error);
         }
+    }
+
+    static void keep(Watch& watch, int fd, bool kept) noexcept {
+        if (kept && !watch.kept) {
+            int type = 0;
+            socklen_t size = sizeof type;
+            watch.stream =
+                ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+            watch.ended = false;
+            watch.ready = 0;  // what there is will be reported
+        }
+        watch.kept = kept;
     }
 
     static void trust(Watch& watch) noexcept {
@@ -371,20 +433,40 @@ class EpollProactor final : public Proactor {
         const int fd = static_cast<int>(token & UINT32_MAX);
         Watch& watch = watch_of(fd);
         if (watch.generation != token >> 32) return;  // of an earlier file of this number
-        if ((watch.armed & EPOLLONESHOT) != 0) watch.armed = 0;
-        mark_dirty(fd);
+        if (watch.kept) {
+            note_edges(watch, mask);
+        } else {
+            if ((watch.armed & EPOLLONESHOT) != 0) watch.armed = 0;
+            mark_dirty(fd);
+        }
+        bool output_wanted = false;
         for (Operation* operation = watch.waiting.front(); operation != nullptr;) {
             Operation* const next = operation->next;
-            const std::uint32_t relevant =
-                mask & (interest(*operation) | std::uint32_t{EPOLLERR | EPOLLHUP});
+            const std::uint32_t wanted = interest(*operation);
+            const std::uint32_t relevant = mask & (wanted | std::uint32_t{EPOLLERR | EPOLLHUP});
+            output_wanted = output_wanted || (wanted & EPOLLOUT) != 0;
             if (relevant != 0) {
-                const int result = operation->kind == Operation::Kind::poll
-                                       ? static_cast<int>(relevant)
-                                       : attempt(*operation, true);
+                const bool poll = operation->kind == Operation::Kind::poll;
+                const int result = poll ? static_cast<int>(relevant) : attempt(*operation, true);
+                learn(*operation, result);
                 if (result != not_yet) finish_waiting(*operation, result);
             }
             operation = next;
         }
+        // A Unix socket reports room whenever its peer reads. Not when nobody writes.
+        if (watch.kept && (mask & directions) == EPOLLOUT && !output_wanted) {
+            const std::uint32_t rest = watch.armed & ~std::uint32_t{EPOLLOUT};
+            if (control(watch, fd, rest) == 0) watch.armed = rest;
+        }
+    }
+
+    static void note_edges(Watch& watch, std::uint32_t mask) noexcept {
+        watch.ready |= mask & directions;
+        if ((mask & EPOLLRDHUP) != 0) watch.ready |= EPOLLIN;
+        if ((mask & (EPOLLERR | EPOLLHUP)) != 0) watch.ready |= directions;
+        if ((mask & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0) watch.ended = true;
+        // A read stops short where urgent data was, with more behind it.
+        if ((mask & EPOLLPRI) != 0) watch.stream = false;
     }
 
     // -- Delivery -------------------------------------------------------------------------

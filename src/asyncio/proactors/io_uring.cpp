@@ -51,6 +51,9 @@ enum Pending : std::uint8_t {
     waits_for_edge = 32  // the entry is a multishot poll on behalf of a one-shot one
 };
 
+// Operation::hint.
+constexpr std::uint8_t drained = 1;
+
 // The low bits of an entry's user_data tell what the pointer above them means.
 enum Tag : std::uint64_t { own_tag = 0, cancel_tag = 1, wake_tag = 2, cancel_all_tag = 3 };
 constexpr std::uint64_t tag_mask = 3;
@@ -164,7 +167,7 @@ class IoUringProactor final : public Proactor {
         if (ours) deliver();
         while (Operation* operation = ready_.pop_front()) conclude(*operation);
         ring_.reset();
-        wake_.reset();
+        // wake_ stays open as long as we live: another thread may be in wake().
     }
 
   private:
@@ -267,12 +270,15 @@ class IoUringProactor final : public Proactor {
             case Operation::Kind::write:
                 return io_uring_prep_write(&entry, fd, buffer, size, offset);
             case Operation::Kind::recv:
-                return io_uring_prep_recv(&entry, fd, buffer, size, flags);
+                io_uring_prep_recv(&entry, fd, buffer, size, flags);
+                entry.ioprio |= poll_first(operation);
+                return;
             case Operation::Kind::send:
                 return io_uring_prep_send(&entry, fd, buffer, size, flags | MSG_NOSIGNAL);
             case Operation::Kind::recvmsg:
-                return io_uring_prep_recvmsg(&entry, fd, static_cast<msghdr*>(buffer),
-                                             operation.flags);
+                io_uring_prep_recvmsg(&entry, fd, static_cast<msghdr*>(buffer), operation.flags);
+                entry.ioprio |= poll_first(operation);
+                return;
             case Operation::Kind::sendmsg:
                 return io_uring_prep_sendmsg(&entry, fd, static_cast<msghdr*>(buffer),
                                              operation.flags | MSG_NOSIGNAL);
@@ -286,6 +292,11 @@ class IoUringProactor final : public Proactor {
             case Operation::Kind::close:
                 return io_uring_prep_close(&entry, fd);
         }
+    }
+
+    // When the last completion said that nothing more is there, trying first is in vain.
+    static std::uint16_t poll_first(const Operation& operation) noexcept {
+        return operation.hint == drained ? IORING_RECVSEND_POLL_FIRST : 0;
     }
 
     // -- Completions ----------------------------------------------------------------------
@@ -330,6 +341,8 @@ class IoUringProactor final : public Proactor {
         } else if ((completion.flags & IORING_CQE_F_MORE) != 0) {
             take_one_of_many(operation, completion.res);
         } else {
+            const bool more_data = (completion.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+            operation.hint = completion.res > 0 && !more_data ? drained : 0;
             take_last(operation, completion.res, withdrawn);
         }
     }

@@ -69,7 +69,12 @@ struct Operation {
     // triggered selector gives, until cancelled. accept: one for each connection. An error
     // ends it.
     bool multishot = false;
-    std::uint8_t pending = 0;  // for the proactor
+    // The descriptor is closed by a close operation or after forget(), in no other way. So
+    // what the proactor learns of it stays true from one operation to the next, which saves
+    // system calls. Set it in all operations on a descriptor or in none.
+    bool owned = false;
+    std::uint8_t pending = 0;  // for the proactor, while in flight
+    std::uint8_t hint = 0;     // for the proactor, from one submission to the next
     int fd = -1;
     std::uint32_t events = 0;  // poll: POLLIN, POLLOUT, ...
     std::uint32_t flags = 0;   // see Kind
@@ -106,6 +111,9 @@ class Proactor {
     // faster, with its result. No effect on an idle operation, nor when asked twice.
     virtual void cancel(Operation& operation) = 0;
 
+    // The descriptor of operations with `owned` is about to be closed (by ::close, say).
+    virtual void forget(int /*fd*/) noexcept {}
+
     // Delivers completions. Blocks until there is one, wake() was called, or `timeout`
     // passed; nullopt blocks without limit, zero does not block. A signal ends it early.
     // An exception that leaves a completion leaves wait(); the rest stay for the next one.
@@ -127,7 +135,8 @@ class Proactor {
     virtual void wake() noexcept = 0;
 
     // Cancels what is in flight, delivers its completions, gives everything back to the
-    // kernel. The only call allowed afterwards is the destructor, which closes too.
+    // kernel. The only calls allowed afterwards are wake(), which then does nothing, and the
+    // destructor, which closes too.
     virtual void close() noexcept = 0;
 
   protected:
