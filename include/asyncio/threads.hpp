@@ -30,8 +30,11 @@ namespace detail {
 // Posts to the loop of `future`, if that is not closed; from any thread.
 template <class F>
 void post_to_loop_of(FutureBase& future, F&& callback) noexcept {
+    // Held, because the callback may run and the loop go before the call is over.
+    EventLoop& loop = future.loop();
+    const LoopReference held(loop);
     try {
-        future.loop().call_soon_threadsafe(std::forward<F>(callback));
+        loop.call_soon_threadsafe(std::forward<F>(callback));
     } catch (...) {
         // The loop closed meanwhile: nobody is left who could take a late result.
     }
