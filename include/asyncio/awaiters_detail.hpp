@@ -62,7 +62,8 @@ class FutureAwaiterBase : public DoneNode, public Suspension {
     void suspend(FrameLink frame) {
         TaskBase& task = require_current_task("a future");
         if (&future_->loop() != &task.loop() || future_.get() == &task) [[unlikely]] {
-            throw_cannot_await(task);
+            refuse(task, frame);
+            return;
         }
         task_ = &task;
         future_->add_waiter(this);
@@ -70,7 +71,8 @@ class FutureAwaiterBase : public DoneNode, public Suspension {
         if (task.must_cancel()) [[unlikely]]
             task.hand_on_cancel();
     }
-    [[noreturn]] void throw_cannot_await(TaskBase& task) const;
+    // As CPython: RuntimeError at this await, in the next iteration.
+    void refuse(TaskBase& task, FrameLink frame);
 
     Ref<FutureBase> future_;
     TaskBase* task_ = nullptr;

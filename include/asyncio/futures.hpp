@@ -281,11 +281,11 @@ decltype(auto) keep_or_move(A& value) noexcept {
 
 // What a loop's exception handler is told.
 struct ExceptionContext {
-    std::string message;
-    std::exception_ptr exception;        // may be null
-    AnyFuture future;                    // the future or task concerned, if any
-    Handle handle;                       // the callback concerned, if any
-    std::string source;                  // where it was made, if known: "file:line in function"
+    std::string message{};
+    std::exception_ptr exception{};  // may be null
+    AnyFuture future{};              // the future or task concerned, if any
+    Handle handle{};                 // the callback concerned, if any
+    std::string source{};            // where it was made, if known: "file:line in function"
 };
 
 template <class T>

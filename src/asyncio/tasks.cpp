@@ -293,9 +293,17 @@ void throw_outside_of_task(const char* what) {
                        " was awaited outside of a task; use create_task() or run()");
 }
 
-void FutureAwaiterBase::throw_cannot_await(TaskBase& task) const {
-    if (future_.get() == &task) throw RuntimeError("Task cannot await on itself: " + task.repr());
-    throw RuntimeError(task.repr() + " got " + future_->repr() + " attached to a different loop");
+void FutureAwaiterBase::refuse(TaskBase& task, FrameLink frame) {
+    std::string why = future_.get() == &task
+                          ? "Task cannot await on itself: " + task.repr()
+                          : task.repr() + " got " + future_->repr() +
+                                " attached to a different loop";
+    future_ = Ref<FutureBase>(new FutureStateOf<void>(task.loop(), future_->created));
+    future_->set_exception(std::make_exception_ptr(RuntimeError(std::move(why))));
+    future_->mark_retrieved();
+    task_ = &task;
+    task.suspend(frame, this);
+    task.wake();
 }
 
 bool FutureAwaiterBase::request_cancel(const CancelMessage& message) {
