@@ -1,5 +1,6 @@
 """compare.py SCENARIO.py PROGRAM REQUIRE_IO_URING: runs one scenario on CPython, with the
-interpreter that runs this, and on ours with each proactor. The traces must be equal.
+interpreter that runs this, and on ours with each proactor and in debug mode. The traces must
+be equal.
 
 Exits with 77, which ctest counts as skipped, where this Python is older than the line
 `# requires: 3.12` of the scenario asks for. io_uring is left out, with a line that says why,
@@ -10,6 +11,7 @@ import difflib
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
@@ -31,7 +33,8 @@ def run(command, **environment):
     inherited = {k: v for k, v in os.environ.items()
                  if not k.startswith(("PYTHON", "ASYNCIO_"))}
     return subprocess.run(command, env=inherited | environment, timeout=TIMEOUT,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 class Failure(Exception):
@@ -51,15 +54,15 @@ def trace(what, command, **environment):
     return result.stdout
 
 
-def compare(scenario, proactor, command):
+def compare(scenario, how, command, **environment):
     for _ in range(ATTEMPTS):
         python = trace(scenario.name, [sys.executable, scenario])
-        ours = trace(f"{scenario.stem} on {proactor}", command, ASYNCIO_PROACTOR=proactor)
+        ours = trace(f"{scenario.stem} {how}", command, **environment)
         if ours == python:
             return
     raise Failure("\n".join(difflib.unified_diff(
         python.splitlines(), ours.splitlines(), "CPython {}.{}.{}".format(*sys.version_info),
-        f"asyncio.cpp on {proactor}", n=1000, lineterm="")))
+        f"asyncio.cpp {how}", n=1000, lineterm="")))
 
 
 def main():
@@ -78,10 +81,14 @@ def compare_all():
         return SKIPPED
 
     status = 0
-    for proactor, command in (("epoll", [program]), ("io_uring", [require_io_uring, program])):
+    for how, command, environment in (
+        ("on epoll", [program], {"ASYNCIO_PROACTOR": "epoll"}),
+        ("on io_uring", [require_io_uring, program], {"ASYNCIO_PROACTOR": "io_uring"}),
+        ("in debug mode", [program], {"ASYNCIO_DEBUG": "1"}),
+    ):
         try:
-            compare(scenario, proactor, command)
-            print(f"{scenario.stem}: equal on {proactor}")
+            compare(scenario, how, command, **environment)
+            print(f"{scenario.stem}: equal {how}")
         except Skipped as why:
             print(why)
         except Failure as error:

@@ -113,6 +113,10 @@ void listen(EventLoop& loop) {
         if (const auto at = message.find("in callback"); at != message.npos) {
             message.resize(at + std::string_view("in callback").size());
         }
+        // Names are spelled as the language does.
+        if (const auto at = message.find("asyncio::"); at != message.npos) {
+            message.replace(at, std::string_view("asyncio::").size(), "asyncio.");
+        }
         if (context.exception) {
             trace("handler:", message, "|", context.exception);
         } else {
