@@ -1,4 +1,5 @@
 // Coroutine: awaiting once, foreign awaitables, outcomes; semantics rules 42, 43.
+#include <latch>
 #include <thread>
 
 #include "support/loop_fixture.hpp"
@@ -24,9 +25,13 @@ Coroutine<std::unique_ptr<int>> pointer(int v) {
 // An awaiter of nobody's library: resumes on a thread of its own.
 struct OnAThread {
     std::thread* thread;
+    std::latch* go = nullptr;  // waited for, if there is one
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> frame) {
-        *thread = std::thread([frame] { frame.resume(); });
+        *thread = std::thread([frame, go = go] {
+            if (go != nullptr) go->wait();
+            frame.resume();
+        });
     }
     std::thread::id await_resume() const noexcept { return std::this_thread::get_id(); }
 };
@@ -172,9 +177,11 @@ TEST_F(CoroutineTest, AForeignCoroutineMayAwaitOurs) {
 
 TEST_F(CoroutineTest, ACancellationWaitsForAForeignOperation) {
     std::thread helper;
-    auto task = loop.create_task([&helper]() -> Coroutine<void> { co_await OnAThread{&helper}; });
+    std::latch go(1);
+    auto task = loop.create_task([&]() -> Coroutine<void> { co_await OnAThread{&helper, &go}; });
     iterate();
     task.cancel();
+    go.count_down();
     EXPECT_THROW(loop.run_until_complete(task), CancelledError);
     helper.join();
 }
