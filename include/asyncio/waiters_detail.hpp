@@ -83,7 +83,8 @@ class Waiter : public WaitLinks, public Suspension {
 };
 
 // A waiter that looks again when its turn comes, as Python's `while not ready: await ...`:
-// the task is not resumed in vain, but goes to the end of the line.
+// the task is not resumed in vain, but goes to the end of the line. Where the line is gone,
+// it waits on.
 class RetryingWaiter : public Waiter {
   public:
     [[nodiscard]] virtual bool still_blocked() const noexcept = 0;

@@ -48,15 +48,13 @@ void QueueBase::end_shutdown() noexcept {
 void QueueBase::fail_unserved(QueueBase& queue, Getter& getter) {
     const WaitEnd end = getter.end_wait();
     if (!end.orphaned && end.chosen) queue.pass_on_item();
-    if (end.error) std::rethrow_exception(end.error);
-    throw_orphaned("queue");
+    std::rethrow_exception(end.error);  // who was not served was cancelled
 }
 
 void QueueBase::fail_unserved(QueueBase& queue, Putter& putter) {
     const WaitEnd end = putter.end_wait();
     if (!end.orphaned && end.chosen) queue.pass_on_room();
-    if (end.error) std::rethrow_exception(end.error);
-    throw_orphaned("queue");
+    std::rethrow_exception(end.error);  // who was not served was cancelled
 }
 
 std::string QueueBase::repr() const {

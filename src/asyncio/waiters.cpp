@@ -48,10 +48,16 @@ void RetryingWaiter::take_turn(ReadyNode* node, Turn turn) {
     TaskBase& task = TaskBase::from_node(node);
     node->take = &TaskBase::take_step;
     auto& waiter = static_cast<RetryingWaiter&>(*task.waiting_on());
-    if (waiter.line_ != nullptr && !task.must_cancel() && waiter.still_blocked()) {
-        waiter.unlink();
-        waiter.line_->enqueue(waiter);
-        return;
+    if (!task.must_cancel()) {
+        if (waiter.line_ == nullptr) {
+            waiter.phase_ = Phase::waiting;  // for ever, unless it is cancelled
+            return;
+        }
+        if (waiter.still_blocked()) {
+            waiter.unlink();
+            waiter.line_->enqueue(waiter);
+            return;
+        }
     }
     TaskBase::take_step(node, turn);
 }
