@@ -127,44 +127,58 @@ void poll_multishot(benchmark::State& state, const Make& make) {
     proactor->close();
 }
 
-// Every socket gets a byte, which the proactor receives and sends back.
-void echo_on(benchmark::State& state, const Make& make, bool owned) {
-    struct Connection {
-        Sockets sockets;
-        std::array<char, 64> buffer{};
-        Operation operation;
-        Proactor* proactor = nullptr;
-    };
-    const auto proactor = make();
-    std::vector<Connection> connections(static_cast<std::size_t>(state.range(0)));
-    for (Connection& connection : connections) {
-        connection.proactor = proactor.get();
-        connection.operation = {.kind = Kind::recv,
-                                .owned = owned,
-                                .fd = connection.sockets.fds[0],
-                                .buffer = connection.buffer.data(),
-                                .size = connection.buffer.size(),
-                                .owner = &connection,
-                                .complete = [](Operation& self, int result, bool) {
-                                    if (result <= 0) return;
-                                    const bool received = self.kind == Kind::recv;
-                                    self.kind = received ? Kind::send : Kind::recv;
-                                    self.size = received ? static_cast<std::size_t>(result) : 64;
-                                    static_cast<Connection*>(self.owner)->proactor->submit(self);
-                                }};
-        proactor->submit(connection.operation);
+struct Connection {
+    Sockets sockets;
+    std::array<char, 64> buffer{};
+    Operation operation;
+    Proactor* proactor = nullptr;
+
+    // Receives, sends back what came, and so on.
+    void start(Proactor& where, bool owned) {
+        proactor = &where;
+        operation = {.kind = Kind::recv,
+                     .owned = owned,
+                     .fd = sockets.fds[0],
+                     .buffer = buffer.data(),
+                     .size = buffer.size(),
+                     .owner = this,
+                     .complete = [](Operation& self, int result, bool) {
+                         if (result <= 0) return;
+                         auto& connection = *static_cast<Connection*>(self.owner);
+                         const bool received = self.kind == Kind::recv;
+                         self.kind = received ? Kind::send : Kind::recv;
+                         self.size =
+                             received ? static_cast<std::size_t>(result) : connection.buffer.size();
+                         connection.proactor->submit(self);
+                     }};
+        proactor->submit(operation);
     }
+};
+
+// This thread sends a byte to each of `range` sockets and awaits them all, in turn with a
+// thread that runs the proactor and sends them back.
+void echo_on(benchmark::State& state, const Make& make, bool owned) {
+    std::vector<Connection> connections(static_cast<std::size_t>(state.range(0)));
+    for (Connection& connection : connections) ::fcntl(connection.sockets.fds[1], F_SETFL, 0);
+    std::atomic<Proactor*> shared = nullptr;
+    std::atomic<bool> stop = false;
+    std::thread server([&] {
+        const auto proactor = make();
+        for (Connection& connection : connections) connection.start(*proactor, owned);
+        shared = proactor.get();
+        shared.notify_one();
+        while (!stop) proactor->wait(std::nullopt);
+        proactor->close();
+    });
+    shared.wait(nullptr);
     for (auto _ : state) {
         for (Connection& connection : connections) put(connection.sockets.fds[1]);
-        for (Connection& connection : connections) {
-            char byte = 0;
-            while (::read(connection.sockets.fds[1], &byte, 1) != 1) {
-                proactor->wait(Nanoseconds(0));
-            }
-        }
+        for (Connection& connection : connections) take(connection.sockets.fds[1]);
     }
     state.SetItemsProcessed(state.iterations() * state.range(0));
-    proactor->close();
+    stop = true;
+    shared.load()->wake();
+    server.join();
 }
 
 void echo(benchmark::State& state, const Make& make) {
@@ -239,8 +253,8 @@ void add(const std::string& name, const Make& make) {
     with("look", look);
     with("poll_once", poll_once)->Arg(1)->Arg(500);
     with("poll_multishot", poll_multishot)->Arg(1)->Arg(500);
-    with("echo", echo)->Arg(1)->Arg(64)->Arg(500);
-    with("echo_owned", echo_owned)->Arg(1)->Arg(64)->Arg(500);
+    with("echo", echo)->Arg(1)->Arg(64)->Arg(500)->UseRealTime();
+    with("echo_owned", echo_owned)->Arg(1)->Arg(64)->Arg(500)->UseRealTime();
     with("wake", wake)->Arg(5)->Arg(50)->UseManualTime()->MinTime(0.2);
     with("timeout", timeout)->Arg(200)->UseRealTime();
     with("open_and_close", open_and_close);

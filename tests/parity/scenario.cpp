@@ -58,6 +58,12 @@ std::string type_name(const std::type_info& type) {
 // Errors whose wording is the scenario's own; that of others belongs to each library.
 template <class E>
 std::string text_of(const E& error) {
+    if (const auto* group = dynamic_cast<const asyncio::ExceptionGroup*>(&error)) {
+        return name(error) + scenario::show(group->exceptions());
+    }
+    if (const auto* group = dynamic_cast<const asyncio::BaseExceptionGroup*>(&error)) {
+        return name(error) + scenario::show(group->exceptions());
+    }
     const bool own = dynamic_cast<const asyncio::ValueError*>(&error) != nullptr ||
                      dynamic_cast<const asyncio::BaseException*>(&error) != nullptr;
     return own && *error.what() != '\0' ? name(error) + ": " + error.what() : name(error);

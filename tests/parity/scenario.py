@@ -84,6 +84,8 @@ def name(error):
 
 def text(error):
     """"ValueError: message"."""
+    if isinstance(error, BaseExceptionGroup):
+        return name(error) + _show(error.exceptions)
     return f"{name(error)}: {error}" if isinstance(error, _OWN) and str(error) else name(error)
 
 

@@ -89,6 +89,7 @@ class AnyFuture {
     // cancels it, in the order added; here and now if it is done already. What it throws is
     // logged and dropped. `function` is moved in, and destroyed after the call.
     template <class F>
+        requires(!std::convertible_to<F, detail::DoneCallback*>)
     void add_done_callback(F&& function) const {
         add_callback<AnyFuture>(std::forward<F>(function));
     }
@@ -178,6 +179,7 @@ class Future : public AnyFuture {
 
     // As AnyFuture's, with this type of handle.
     template <class F>
+        requires(!std::convertible_to<F, detail::DoneCallback*>)
     void add_done_callback(F&& function) const {
         this->template add_callback<Future>(std::forward<F>(function));
     }

@@ -129,8 +129,11 @@ class WorkState final : public State<R>, public Work {
     std::optional<std::tuple<F, Args...>> call_;
 };
 
+// The type of the future of a call. A value that the call gives up becomes the future's own.
+template <class R>
+using future_type_t = std::conditional_t<std::is_rvalue_reference_v<R>, std::remove_cvref_t<R>, R>;
 template <class F, class... Args>
-using call_result_t = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
+using call_result_t = future_type_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
 
 template <class F, class... Args>
 auto make_work(F&& function, Args&&... args) {
@@ -343,7 +346,7 @@ class Executor {
         return detail::map_over(
             [this, call = detail::shareable<F, std::decay_t<std::ranges::range_reference_t<R>>...>(
                        std::move(function))](auto&&... items) {
-                return submit(call, std::forward<decltype(items)>(items)...);
+                return this->submit(call, std::forward<decltype(items)>(items)...);
             },
             options, std::forward<R>(ranges)...);
     }

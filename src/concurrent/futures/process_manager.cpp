@@ -62,6 +62,13 @@ void ProcessPool::rearm(const PoolWorker& worker, std::uint32_t events) const {
     epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, worker.socket.get(), &event);
 }
 
+PoolWorkerPtr ProcessPool::find(std::uint64_t ticket) const {
+    for (const PoolWorkerPtr& worker : workers_) {
+        if (worker->ticket == ticket) return worker;
+    }
+    return nullptr;
+}
+
 void ProcessPool::manage() {
     managed_here = this;
     pthread_setname_np(pthread_self(), "pool-manager");
@@ -82,11 +89,11 @@ void ProcessPool::manage() {
 
 void ProcessPool::run_until_over() {
     for (;;) {
-        launch_wanted();
-        take_news();
-        {
+        if (wanted_) launch_wanted();
+        if (is_broken_here_) return;
+        if (shutting_down_) {
             const Lock lock(mutex_);
-            if (!broken_.empty() || (shutting_down_ && is_drained())) return;
+            if (is_drained()) return;
         }
         wait_for_events();
         check_lost();
@@ -94,13 +101,7 @@ void ProcessPool::run_until_over() {
 }
 
 void ProcessPool::wait_for_events() {
-    int timeout = -1;
-    {
-        const Lock lock(mutex_);
-        const bool any_lost = std::any_of(workers_.begin(), workers_.end(),
-                                          [](const auto& worker) { return worker->lost; });
-        if (any_lost) timeout = static_cast<int>(grace.count());
-    }
+    const int timeout = lost_ == 0 ? -1 : static_cast<int>(grace.count());
     epoll_event events[32];
     const int count = epoll_wait(epoll_.get(), events, std::size(events), timeout);
     // Answers before deaths: what was sent still counts.
@@ -123,11 +124,7 @@ void ProcessPool::handle_event(std::uint64_t key, std::uint32_t events) {
         if (std::string failure = launcher_->failure(); !failure.empty()) break_pool(failure);
         return;
     }
-    PoolWorkerPtr worker;
-    {
-        const Lock lock(mutex_);
-        worker = find(key / 2);
-    }
+    const PoolWorkerPtr worker = find(key / 2);
     if (!worker) return;
     if (key == pidfd_key(*worker)) return bury(worker);
 
@@ -136,21 +133,21 @@ void ProcessPool::handle_event(std::uint64_t key, std::uint32_t events) {
         epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, worker->socket.get(), nullptr);
         const Lock lock(mutex_);
         worker->lost = std::chrono::steady_clock::now();
+        ++lost_;
     }
 }
 
 // --- Starting ---------------------------------------------------------------------------------
 
 void ProcessPool::launch_wanted() {
-    for (;;) {
-        {
+    while (wanted_ != 0 && !is_broken_here_) {
+        if (shutting_down_) {
             const Lock lock(mutex_);
-            if (wanted_ == 0 || !broken_.empty()) return;
-            --wanted_;
-            // Nothing is left that a new worker could do.
-            if (shutting_down_ && is_drained()) continue;
+            if (is_drained()) wanted_ = 0;  // nothing is left that a worker could do
         }
+        if (wanted_ == 0) return;
         launch_one();
+        take_news();
     }
 }
 
@@ -182,6 +179,7 @@ void ProcessPool::launch_one() {
     {
         const Lock lock(mutex_);
         workers_.push_back(worker);
+        --wanted_;  // only now, so that it counts all the time
         end_sending(*worker, rest);
         deliveries = assign();
     }
@@ -202,6 +200,7 @@ void ProcessPool::take_news() {
         worker->pid = started->pid;
         worker->pidfd = std::move(started->pidfd);
         watch(worker->pidfd.get(), pidfd_key(*worker));
+        started_.notify_all();
         if (kill_signal_ != 0) signal_all(kill_signal_);
     }
 }
@@ -285,6 +284,7 @@ void ProcessPool::finish_call(const PoolWorkerPtr& worker, const Frame& frame,
         }
         done = release(*worker, frame.slot);
         worker->stale = false;
+        ++ended_calls_;
         if (worker->handed == 0 && worker->total == options_.max_tasks_per_child) {
             worker->retiring = true;
             ::shutdown(worker->socket.get(), SHUT_WR);
@@ -333,23 +333,22 @@ void ProcessPool::bury(const PoolWorkerPtr& worker) {
 }
 
 void ProcessPool::check_lost() {
-    std::string reason;
-    {
-        const Lock lock(mutex_);
-        for (const PoolWorkerPtr& worker : workers_) {
-            if (!worker->lost || worker->retiring) continue;
-            if (std::chrono::steady_clock::now() - *worker->lost < grace) continue;
-            reason = name_of(*worker) + " closed its connection to the pool";
-        }
+    if (lost_ == 0) return;
+    lost_ = 0;
+    for (const PoolWorkerPtr& worker : workers_) {
+        if (!worker->lost || worker->retiring) continue;
+        ++lost_;
+        if (std::chrono::steady_clock::now() - *worker->lost < grace) continue;
+        return break_pool(name_of(*worker) + " closed its connection to the pool");
     }
-    if (!reason.empty()) break_pool(reason);
 }
 
 void ProcessPool::break_pool(const std::string& reason) {
     std::vector<PooledCallPtr> calls;
     {
         const Lock lock(mutex_);
-        if (!broken_.empty()) return;
+        if (is_broken_here_) return;
+        is_broken_here_ = true;
         broken_ = reason;
         shutting_down_ = true;
         for (const PoolWorkerPtr& worker : workers_) {
@@ -361,6 +360,8 @@ void ProcessPool::break_pool(const std::string& reason) {
             std::move(list->begin(), list->end(), std::back_inserter(calls));
             list->clear();
         }
+        backlog_ = false;
+        started_.notify_all();
     }
     std::sort(calls.begin(), calls.end(),
               [](const auto& a, const auto& b) { return a->number < b->number; });

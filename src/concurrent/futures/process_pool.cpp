@@ -99,9 +99,6 @@ void ProcessPool::check_open() const {
             "do not submit calls before main(), and call multiprocessing::freeze_support() first "
             "in main() if the program is not linked by CMake");
     }
-    if (getpid() != owner_) {
-        throw asyncio::RuntimeError("a process pool works only in the process that made it");
-    }
 }
 
 void ProcessPool::start_manager() {
@@ -156,15 +153,21 @@ void ProcessPool::submit_to(const PoolWorkerPtr& worker, unsigned slot, const Ca
         error = std::current_exception();
     }
 
+    if (!error && unsent.empty()) {
+        worker->sending = false;
+        // Who came meanwhile could not use this worker. Either they see it free now,
+        // or we see what they left.
+        if (!backlog_) return;
+    }
+
     Lock lock(mutex_);
     PooledCallPtr failed;
     if (error) {
         failed = release(*worker, slot);
         --worker->total;
     }
-    end_sending(*worker, unsent);
-    Deliveries next;
-    if (!queue_.empty() || !pending_.empty()) next = assign();
+    if (error || !unsent.empty()) end_sending(*worker, unsent);
+    Deliveries next = assign();
     if (error && shutting_down_) wake_manager();
     lock.unlock();
 
@@ -194,6 +197,7 @@ void ProcessPool::submit_to_queue(PooledCallPtr call, const CallWriter& writer) 
     }
     const bool nobody_idle = !idle_worker();
     pending_.push_back(std::move(call));
+    backlog_ = true;
     Deliveries deliveries = assign();
     if (nobody_idle) want_worker();
     lock.unlock();
@@ -216,13 +220,6 @@ PoolWorkerPtr ProcessPool::idle_worker() const {
     return nullptr;
 }
 
-PoolWorkerPtr ProcessPool::find(std::uint64_t ticket) const {
-    for (const PoolWorkerPtr& worker : workers_) {
-        if (worker->ticket == ticket) return worker;
-    }
-    return nullptr;
-}
-
 // The caller owns the worker's writing side from here to end_sending().
 unsigned ProcessPool::reserve(PoolWorker& worker, PooledCallPtr call) {
     unsigned index = 0;
@@ -230,6 +227,7 @@ unsigned ProcessPool::reserve(PoolWorker& worker, PooledCallPtr call) {
     PoolWorker::Slot& slot = worker.slots[index];
     slot.call = std::move(call);
     slot.sequence = worker.next_sequence++;
+    slot.handed_at = ended_calls_;
     ++worker.handed;
     ++worker.total;
     worker.sending = true;
@@ -273,17 +271,33 @@ void ProcessPool::refill_queue() {
 }
 
 ProcessPool::Deliveries ProcessPool::assign() {
+    Deliveries deliveries = assign_backlog();
+    backlog_ = !queue_.empty() || !pending_.empty();
+    return deliveries;
+}
+
+ProcessPool::Deliveries ProcessPool::assign_backlog() {
     Deliveries deliveries;
     for (;;) {
         refill_queue();
         if (queue_.empty()) break;
         PoolWorkerPtr target = idle_worker();
+        // An idle worker takes what is oldest, though it waits behind another's call.
+        unsigned patience = 0;
         if (!target) {
             const auto free = std::find_if(workers_.begin(), workers_.end(),
                                            [&](const auto& worker) { return can_take(*worker); });
             if (free == workers_.end()) return deliveries;
             target = *free;
+            // Among busy workers only what is stuck moves, or calls would wander about.
+            patience = 2 * options_.max_workers;
         }
+        if (auto delivery = take_back_for(target, queue_.front()->number, patience)) {
+            deliveries.push_back(*std::move(delivery));
+            continue;
+        }
+        // One that is older is just being handed over: whoever does that comes back here.
+        if (patience == 0 && is_older_on_its_way(queue_.front()->number)) return deliveries;
         PooledCallPtr call = std::move(queue_.front());
         queue_.pop_front();
         auto message = std::move(call->message);
@@ -291,27 +305,42 @@ ProcessPool::Deliveries ProcessPool::assign() {
         deliveries.push_back({target, slot, std::move(message)});
     }
     while (const PoolWorkerPtr idle = idle_worker()) {
-        auto delivery = take_back_for(idle);
+        auto delivery = take_back_for(idle, UINT64_MAX, 0);
         if (!delivery) break;
         deliveries.push_back(*std::move(delivery));
     }
     return deliveries;
 }
 
-// The oldest call that another worker holds but has not begun.
-std::optional<ProcessPool::Delivery> ProcessPool::take_back_for(const PoolWorkerPtr& idle) {
+// Whether somebody is sending a call older than `number` to a busy worker.
+bool ProcessPool::is_older_on_its_way(std::uint64_t number) const {
+    return std::any_of(workers_.begin(), workers_.end(), [&](const PoolWorkerPtr& worker) {
+        if (!worker->sending || !worker->unsent.empty() || worker->handed < 2) return false;
+        return std::any_of(worker->slots.begin(), worker->slots.end(), [&](const auto& slot) {
+            return slot.call && slot.call->number < number && slot.sequence + 1 == worker->next_sequence;
+        });
+    });
+}
+
+// The oldest call that another worker holds but has not begun, if it is older than
+// `number` and `patience` calls have ended since it was handed over.
+std::optional<ProcessPool::Delivery> ProcessPool::take_back_for(const PoolWorkerPtr& target,
+                                                                std::uint64_t number,
+                                                                unsigned patience) {
     PoolWorkerPtr holder;
     unsigned index = 0;
     for (const PoolWorkerPtr& worker : workers_) {
-        if (worker == idle || worker->handed == 0 || worker->sending) continue;
+        // Its only call it is about to begin: two idle workers would hand it to and fro.
+        if (worker == target || worker->handed < 2 || worker->sending) continue;
         if (!worker->shared.is_open()) continue;
         for (unsigned i = 0; i < call_slots; ++i) {
             const PoolWorker::Slot& slot = worker->slots[i];
-            if (!slot.call || !worker->shared.offer(i).stands(slot.sequence)) continue;
-            if (!holder || slot.call->number < holder->slots[index].call->number) {
-                holder = worker;
-                index = i;
-            }
+            if (!slot.call || slot.call->number >= number) continue;
+            if (ended_calls_ - slot.handed_at < patience) continue;
+            if (!worker->shared.offer(i).stands(slot.sequence)) continue;
+            holder = worker;
+            index = i;
+            number = slot.call->number;
         }
     }
     if (!holder || !holder->shared.offer(index).claim(holder->slots[index].sequence)) {
@@ -321,8 +350,8 @@ std::optional<ProcessPool::Delivery> ProcessPool::take_back_for(const PoolWorker
     --holder->total;
     holder->stale = true;
     holder->sending = true;  // until the message has been read out of its slot
-    const unsigned slot = reserve(*idle, std::move(call));
-    return Delivery{.worker = idle, .slot = slot, .taken_from = holder, .taken_slot = index};
+    const unsigned slot = reserve(*target, std::move(call));
+    return Delivery{.worker = target, .slot = slot, .taken_from = holder, .taken_slot = index};
 }
 
 std::span<const std::byte> ProcessPool::transmit(PoolWorker& worker, unsigned index) {
@@ -423,7 +452,13 @@ void ProcessPool::signal_all(int signal) {
 }
 
 std::vector<pid_t> ProcessPool::worker_pids() {
-    const Lock lock(mutex_);
+    Lock lock(mutex_);
+    // The launcher names each within a moment, or the pool breaks.
+    started_.wait(lock, [this] {
+        return !broken_.empty() ||
+               std::all_of(workers_.begin(), workers_.end(),
+                           [](const auto& worker) { return worker->pid != 0; });
+    });
     std::vector<pid_t> pids;
     for (const PoolWorkerPtr& worker : workers_) {
         if (worker->pid != 0 && !worker->retiring) pids.push_back(worker->pid);

@@ -12,7 +12,9 @@
 #include <sys/types.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -37,14 +39,15 @@ struct PooledCall {
 };
 using PooledCallPtr = std::unique_ptr<PooledCall>;
 
-// A worker process. All but the constants belongs to the pool's mutex, except that
-// whoever set `sending` owns the writing side: the socket, and the slots' messages.
+// A worker process. All but the constants belongs to the pool's mutex, but whoever set
+// `sending` owns the writing side: the socket, and the slots' messages.
 struct PoolWorker {
     struct Slot {
         explicit Slot(Region& region) : message(&region) {}
         MessageWriter message;
         PooledCallPtr call;  // null while the slot is free
         std::uint64_t sequence = 0;
+        std::uint64_t handed_at = 0;  // in calls that had ended
     };
 
     PoolWorker(std::uint64_t number, Descriptor our_end)
@@ -62,7 +65,7 @@ struct PoolWorker {
     unsigned handed = 0;              // slots in use
     unsigned total = 0;               // calls it was ever handed
     std::uint64_t next_sequence = 1;  // of its calls
-    bool sending = false;
+    std::atomic<bool> sending = false;
     bool stale = false;     // a call that was taken back still lies in its socket
     bool retiring = false;  // gets no more calls, and ends by itself
     std::optional<std::chrono::steady_clock::time_point> lost{};  // when its socket ended
@@ -111,13 +114,15 @@ class ProcessPool : public std::enable_shared_from_this<ProcessPool> {
     void start_manager();
     [[nodiscard]] bool can_take(const PoolWorker& worker) const;
     [[nodiscard]] PoolWorkerPtr idle_worker() const;
-    [[nodiscard]] PoolWorkerPtr find(std::uint64_t ticket) const;
     unsigned reserve(PoolWorker& worker, PooledCallPtr call);
     PooledCallPtr release(PoolWorker& worker, unsigned slot);
     void want_worker();
     void refill_queue();
     Deliveries assign();
-    std::optional<Delivery> take_back_for(const PoolWorkerPtr& idle);
+    Deliveries assign_backlog();
+    std::optional<Delivery> take_back_for(const PoolWorkerPtr& target, std::uint64_t number,
+                                          unsigned patience);
+    [[nodiscard]] bool is_older_on_its_way(std::uint64_t number) const;
     void end_sending(PoolWorker& worker, std::span<const std::byte> unsent);
     [[nodiscard]] bool is_drained() const;
 
@@ -129,7 +134,8 @@ class ProcessPool : public std::enable_shared_from_this<ProcessPool> {
     void deliver(Deliveries deliveries);
     void wake_manager() const noexcept;
 
-    // --- On the manager's thread ----------------------------------------------------
+    // --- On the manager's thread, which alone adds and removes workers -----------------
+    [[nodiscard]] PoolWorkerPtr find(std::uint64_t ticket) const;
     void manage();
     void run_until_over();
     void wait_for_events();
@@ -158,16 +164,21 @@ class ProcessPool : public std::enable_shared_from_this<ProcessPool> {
     Descriptor epoll_;
     Descriptor wake_;
     std::unique_ptr<Launcher> launcher_;
+    bool is_broken_here_ = false;  // the manager's view of broken_
+    unsigned lost_ = 0;            // workers whose socket ended
 
     std::mutex mutex_;
+    std::condition_variable started_;  // a worker got its pid, or the pool broke
     std::vector<PoolWorkerPtr> workers_;
     std::deque<PooledCallPtr> pending_;
     std::deque<PooledCallPtr> queue_;
     std::uint64_t next_number_ = 0;
+    std::uint64_t ended_calls_ = 0;
     std::uint64_t next_ticket_ = 1;
-    unsigned wanted_ = 0;    // workers to be launched
+    std::atomic<unsigned> wanted_ = 0;  // workers to be launched
     unsigned encoding_ = 0;  // calls that are being written for the queue
-    bool shutting_down_ = false;
+    std::atomic<bool> shutting_down_ = false;
+    std::atomic<bool> backlog_ = false;  // whether calls wait in pending_ or queue_
     int kill_signal_ = 0;
     std::string broken_;  // why; empty while it is not
 

@@ -1,5 +1,4 @@
 // The least a user writes: coroutines, and a worker process without a word in main().
-#if __has_include(<asyncio.hpp>) && __has_include(<concurrent/futures.hpp>)
 #include <asyncio.hpp>
 #include <chrono>
 #include <concurrent/futures.hpp>
@@ -25,9 +24,3 @@ int main() {
     std::puts(right ? "hello" : "wrong results");
     return right ? 0 : 1;
 }
-#else  // until those headers are there
-#include <asyncio/exceptions.hpp>
-#include <cstdio>
-
-int main() { std::puts(asyncio::FileNotFoundError(2, "hello").what()); }
-#endif
