@@ -26,10 +26,12 @@
 #include <asyncio/locks.hpp>
 #include <asyncio/log.hpp>
 #include <asyncio/outcome.hpp>
+#include <asyncio/protocols.hpp>
 #include <asyncio/queues.hpp>
 #include <asyncio/runners.hpp>
 #include <asyncio/taskgroups.hpp>
 #include <asyncio/tasks.hpp>
 #include <asyncio/threads.hpp>
 #include <asyncio/timeouts.hpp>
+#include <asyncio/transports.hpp>
 #include <asyncio/waiting.hpp>

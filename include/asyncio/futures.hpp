@@ -16,6 +16,7 @@
 #include <concepts>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -104,8 +105,7 @@ enum class DoneCallbackToken : std::uint64_t {};
 class AnyFuture {
   public:
     AnyFuture() noexcept = default;  // names nothing: only operator bool may be asked
-    explicit AnyFuture(detail::Ref<detail::FutureBase> state) noexcept
-        : state_(std::move(state)) {}
+    explicit AnyFuture(detail::Ref<detail::FutureBase> state) noexcept : state_(std::move(state)) {}
 
     [[nodiscard]] bool done() const { return state().done(); }
     // A task that swallowed the request is not cancelled.
@@ -144,7 +144,8 @@ class AnyFuture {
 
     // Private: the state behind the handle.
     [[nodiscard]] detail::FutureBase& state() const {
-        if (!state_) [[unlikely]] throw_empty();
+        if (!state_) [[unlikely]]
+            throw_empty();
         return *state_;
     }
     [[nodiscard]] const detail::Ref<detail::FutureBase>& reference() const noexcept {
@@ -156,11 +157,11 @@ class AnyFuture {
     DoneCallbackToken add_callback(F&& function, CallOptions options) const {
         using Node = detail::DoneCallback<std::decay_t<F>, Self>;
         detail::FutureBase& future = state();
-        detail::Ref<detail::DoneHandle> node(
-            new Node(future.loop(),
-                     options.context ? ContextAccess::slot(*options.context)
-                                     : detail::copy_current_context(),
-                     std::forward<F>(function)));
+        detail::Ref<detail::DoneHandle> node(new Node(future.loop(),
+                                                      options.context
+                                                          ? ContextAccess::slot(*options.context)
+                                                          : detail::copy_current_context(),
+                                                      std::forward<F>(function)));
         return DoneCallbackToken(detail::add_done_callback(future, std::move(node)));
     }
     [[noreturn]] static void throw_empty();
@@ -182,8 +183,7 @@ class Future : public AnyFuture {
     // A handle that names nothing.
     explicit Future(std::nullptr_t) noexcept {}
     // From a state that is known to hold a T. Private to the library.
-    explicit Future(detail::Ref<detail::FutureBase> state) noexcept
-        : AnyFuture(std::move(state)) {}
+    explicit Future(detail::Ref<detail::FutureBase> state) noexcept : AnyFuture(std::move(state)) {}
 
     // The value: a copy, or a const reference into the future where T cannot be copied. On
     // an rvalue handle the value is moved out.
@@ -237,7 +237,8 @@ class Future : public AnyFuture {
 
   private:
     detail::FutureStateOf<T>& settable() const {
-        if (state().is_task()) [[unlikely]] throw_task_is_not_settable();
+        if (state().is_task()) [[unlikely]]
+            throw_task_is_not_settable();
         return static_cast<detail::FutureStateOf<T>&>(state());
     }
     [[nodiscard]] const detail::Ref<detail::FutureBase>& checked() const {
@@ -279,6 +280,9 @@ decltype(auto) keep_or_move(A& value) noexcept {
 
 }  // namespace detail
 
+class BaseProtocol;
+class BaseTransport;
+
 // What a loop's exception handler is told.
 struct ExceptionContext {
     std::string message{};
@@ -286,6 +290,8 @@ struct ExceptionContext {
     AnyFuture future{};              // the future or task concerned, if any
     Handle handle{};                 // the callback concerned, if any
     std::string source{};            // where it was made, if known: "file:line in function"
+    std::shared_ptr<BaseTransport> transport{};  // the connection concerned, if any
+    std::shared_ptr<BaseProtocol> protocol{};    // and its protocol
 };
 
 template <class T>
