@@ -107,6 +107,19 @@ int attempt(const Operation& operation, bool ready) noexcept {
     return -EINVAL;
 }
 
+ReadScratch::Attempt ReadScratch::attempt(const Operation& operation) noexcept {
+    Operation made = operation;
+    made.buffer = memory_.get();
+    made.size = size;
+    const int result = detail::attempt(made, true);
+    return {.result = result, .made = made};
+}
+
+void ReadScratch::deliver(Operation& operation, const Attempt& read) {
+    const ProvidedBuffer buffer(operation, read.made.buffer);
+    operation.complete(operation, read.result, true);
+}
+
 int perform(const Operation& operation) noexcept {
     switch (operation.kind) {
         case Operation::Kind::poll: {
@@ -116,6 +129,8 @@ int perform(const Operation& operation) noexcept {
         }
         case Operation::Kind::read:
         case Operation::Kind::write:
+            // Reading on and on belongs to what can be waited for.
+            if (provides_buffer(operation)) return -EPERM;
             return transfer(operation, operation.size, 0);
         default: {
             const int result = attempt(operation, true);

@@ -5,7 +5,9 @@
 #include <poll.h>
 
 #include <climits>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "proactor.hpp"
 
@@ -45,10 +47,52 @@ inline constexpr int not_yet = INT_MIN;
     return 0;
 }
 
+// Whether the proactor provides the memory it reads into.
+[[nodiscard]] constexpr bool provides_buffer(const Operation& operation) noexcept {
+    return operation.multishot &&
+           (operation.kind == Operation::Kind::recv || operation.kind == Operation::Kind::read);
+}
+
 // Whether it stays after a success.
 [[nodiscard]] constexpr bool repeats(const Operation& operation) noexcept {
     return operation.multishot &&
-           (operation.kind == Operation::Kind::poll || operation.kind == Operation::Kind::accept);
+           (operation.kind == Operation::Kind::poll || operation.kind == Operation::Kind::accept ||
+            provides_buffer(operation));
 }
+
+// Shared memory that multishot operations read into where the kernel does not do it itself.
+class ReadScratch {
+  public:
+    // Allocates. Call it before attempt(), for an operation that provides_buffer().
+    void prepare() {
+        if (memory_ == nullptr) memory_ = std::make_unique_for_overwrite<std::byte[]>(size);
+    }
+    // What attempt() gives, and the read as it was made.
+    struct Attempt {
+        int result;
+        Operation made;
+    };
+    [[nodiscard]] Attempt attempt(const Operation& operation) noexcept;
+    // Delivers what attempt() read; more will come.
+    static void deliver(Operation& operation, const Attempt& read);
+
+  private:
+    static constexpr std::size_t size = 64 * 1024;
+    std::unique_ptr<std::byte[]> memory_;
+};
+
+// Sets Operation::buffer for the duration of a completion.
+class ProvidedBuffer {
+  public:
+    ProvidedBuffer(Operation& operation, void* memory) noexcept : operation_(operation) {
+        operation.buffer = memory;
+    }
+    ProvidedBuffer(const ProvidedBuffer&) = delete;
+    ProvidedBuffer& operator=(const ProvidedBuffer&) = delete;
+    ~ProvidedBuffer() { operation_.buffer = nullptr; }
+
+  private:
+    Operation& operation_;
+};
 
 }  // namespace asyncio::detail

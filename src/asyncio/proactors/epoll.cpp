@@ -68,10 +68,15 @@ struct Watch {
 
 constexpr std::uint32_t directions = EPOLLIN | EPOLLOUT;
 
-// A registration for polls or for several completions is not worth keeping.
+// A registration for polls or for many connections is not worth keeping.
 [[nodiscard]] bool keeps(const Operation& operation) noexcept {
-    return operation.owned && operation.kind != Operation::Kind::poll && !repeats(operation);
+    return operation.owned && (provides_buffer(operation) ||
+                               (operation.kind != Operation::Kind::poll && !repeats(operation)));
 }
+
+// The result of an operation that is to read when its turn to be delivered comes: they all
+// read into the same memory.
+constexpr int to_be_read = INT_MAX;
 
 class EpollProactor final : public Proactor {
   public:
@@ -94,12 +99,9 @@ class EpollProactor final : public Proactor {
     void submit(Operation& operation) override {
         ++in_flight_;
         operation.pending = 0;
-        if (closing_) {
-            finish(operation, -ECANCELED);
-        } else {
-            operation.state = Operation::State::queued;
-            queued_.push_back(operation);
-        }
+        if (closing_) return finish(operation, -ECANCELED);
+        if (provides_buffer(operation)) scratch_.prepare();
+        requeue(operation);
     }
 
     void cancel(Operation& operation) override {
@@ -155,6 +157,11 @@ class EpollProactor final : public Proactor {
   private:
     // -- Starting an operation ------------------------------------------------------------
 
+    void requeue(Operation& operation) noexcept {
+        operation.state = Operation::State::queued;
+        queued_.push_back(operation);
+    }
+
     void start(Operation& operation) noexcept {
         if (operation.kind == Operation::Kind::nop) {
             finish(operation, 0);
@@ -163,6 +170,13 @@ class EpollProactor final : public Proactor {
             finish(operation, ::close(operation.fd) == 0 ? 0 : -errno);
         } else if (operation.kind == Operation::Kind::poll || is_in_vain(operation)) {
             start_waiting(operation);
+        } else if (provides_buffer(operation)) {
+            // The registration of a new descriptor tells at once if there is anything.
+            if (has_watch(operation.fd) && watch_of(operation.fd).kept) {
+                finish(operation, to_be_read);
+            } else {
+                start_waiting(operation);
+            }
         } else if (const int result = attempt(operation, false); result != not_yet) {
             learn(operation, result);
             finish(operation, result);
@@ -446,9 +460,7 @@ class EpollProactor final : public Proactor {
             const std::uint32_t relevant = mask & (wanted | std::uint32_t{EPOLLERR | EPOLLHUP});
             output_wanted = output_wanted || (wanted & EPOLLOUT) != 0;
             if (relevant != 0) {
-                const bool poll = operation->kind == Operation::Kind::poll;
-                const int result = poll ? static_cast<int>(relevant) : attempt(*operation, true);
-                learn(*operation, result);
+                const int result = answer(*operation, relevant);
                 if (result != not_yet) finish_waiting(*operation, result);
             }
             operation = next;
@@ -458,6 +470,15 @@ class EpollProactor final : public Proactor {
             const std::uint32_t rest = watch.armed & ~std::uint32_t{EPOLLOUT};
             if (control(watch, fd, rest) == 0) watch.armed = rest;
         }
+    }
+
+    // What readiness comes to.
+    int answer(const Operation& operation, std::uint32_t relevant) noexcept {
+        if (operation.kind == Operation::Kind::poll) return static_cast<int>(relevant);
+        if (provides_buffer(operation)) return to_be_read;
+        const int result = attempt(operation, true);
+        learn(operation, result);
+        return result;
     }
 
     static void note_edges(Watch& watch, std::uint32_t mask) noexcept {
@@ -475,15 +496,41 @@ class EpollProactor final : public Proactor {
         int burst = accept_burst;
         while (Operation* operation = ready_.pop_front()) {
             const int result = operation->result;
+            if (result == to_be_read) {
+                read_and_deliver(*operation);
+                continue;
+            }
             if (repeats(*operation) && result >= 0 && !closing_ &&
                 operation->state == Operation::State::completing) {
                 deliver_one_of_many(*operation, result, burst);
                 continue;
             }
-            operation->state = Operation::State::idle;
-            --in_flight_;
-            operation->complete(*operation, result, false);
+            deliver_last(*operation, result);
         }
+    }
+
+    void deliver_last(Operation& operation, int result) {
+        operation.state = Operation::State::idle;
+        --in_flight_;
+        operation.complete(operation, result, false);
+    }
+
+    void read_and_deliver(Operation& operation) {
+        if (closing_ || operation.state == Operation::State::cancelling) {
+            return deliver_last(operation, -ECANCELED);
+        }
+        const ReadScratch::Attempt read = scratch_.attempt(operation);
+        learn(read.made, read.result);
+        if (read.result == not_yet) return start_waiting(operation);
+        if (read.result <= 0) return deliver_last(operation, read.result);
+        // Back among the waiting first, so that the callback may cancel it. If there is more
+        // to read, it is for the next wait(): the others have their turn.
+        if (watch_of(operation.fd).kept && !is_in_vain(operation)) {
+            requeue(operation);
+        } else {
+            start_waiting(operation);
+        }
+        ReadScratch::deliver(operation, read);
     }
 
     void deliver_one_of_many(Operation& operation, int result, int& burst) {
@@ -503,6 +550,7 @@ class EpollProactor final : public Proactor {
     std::vector<int> dirty_;      // whose registration may have to change
     OperationList queued_;
     OperationList ready_;
+    ReadScratch scratch_;
     std::size_t waiting_ = 0;  // on watches
     bool closing_ = false;
 };

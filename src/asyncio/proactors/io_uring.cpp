@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "attempt.hpp"
+#include "buffer_ring.hpp"
 #include "operation_list.hpp"
 #include "ring.hpp"
 
@@ -89,11 +90,9 @@ class IoUringProactor final : public Proactor {
     void submit(Operation& operation) override {
         ++in_flight_;
         operation.pending = 0;
-        if (closing_) {
-            finish(operation, -ECANCELED);
-        } else {
-            requeue(operation);
-        }
+        if (closing_) return finish(operation, -ECANCELED);
+        if (provides_buffer(operation)) scratch_.prepare();
+        requeue(operation);
     }
 
     void cancel(Operation& operation) override {
@@ -177,7 +176,9 @@ class IoUringProactor final : public Proactor {
         if (ring_ != nullptr && owner_ == this_thread()) return;
         if (ring_ != nullptr && in_kernel_ > 0) throw_not_detached();
         ring_.reset();
+        buffers_.reset();
         ring_ = std::make_unique<Ring>(submission_entries, completion_entries, best_);
+        buffers_refused_ = false;
         owner_ = this_thread();
         process_ = ::getpid();
         wake_armed_ = false;
@@ -241,6 +242,9 @@ class IoUringProactor final : public Proactor {
     }
 
     void prepare(io_uring_sqe& entry, Operation& operation) noexcept {
+        if (provides_buffer(operation) && !receives_natively(operation)) {
+            operation.pending |= awaits_ready;
+        }
         describe(entry, operation);
         entry.user_data = token(operation, own_tag);
         operation.state = Operation::State::submitted;
@@ -270,6 +274,11 @@ class IoUringProactor final : public Proactor {
             case Operation::Kind::write:
                 return io_uring_prep_write(&entry, fd, buffer, size, offset);
             case Operation::Kind::recv:
+                if (operation.multishot) {
+                    io_uring_prep_recv_multishot(&entry, fd, nullptr, 0, flags);
+                    entry.flags |= IOSQE_BUFFER_SELECT;
+                    return;
+                }
                 io_uring_prep_recv(&entry, fd, buffer, size, flags);
                 entry.ioprio |= poll_first(operation);
                 return;
@@ -292,6 +301,17 @@ class IoUringProactor final : public Proactor {
             case Operation::Kind::close:
                 return io_uring_prep_close(&entry, fd);
         }
+    }
+
+    // Whether the kernel itself receives on and on, which came with Linux 6.0. Else it tells
+    // of readiness, and we read.
+    bool receives_natively(const Operation& operation) noexcept {
+        if (operation.kind != Operation::Kind::recv || buffers_refused_) return false;
+        if (buffers_ == nullptr && ring_->mode() != IoUringMode::shared) {
+            buffers_ = BufferRing::make(ring_->fd(), ring_->mode() == IoUringMode::deferred);
+        }
+        buffers_refused_ = buffers_ == nullptr;
+        return !buffers_refused_;
     }
 
     // When the last completion said that nothing more is there, trying first is in vain.
@@ -320,31 +340,90 @@ class IoUringProactor final : public Proactor {
 
     void deliver() {
         while (next_held_ < held_.size()) {
+            const std::string data = std::move(held_data_[next_held_]);
             const io_uring_cqe completion = held_[next_held_++];
-            dispatch(completion, true);
+            dispatch(completion, &data);
         }
         held_.clear();
+        held_data_.clear();
         next_held_ = 0;
         // Those that are there now; more may come while these are served.
         for (unsigned count = ring_ != nullptr ? ring_->available() : 0; count > 0; --count) {
             io_uring_cqe completion;
-            if (take(completion)) dispatch(completion, false);
+            if (take(completion)) dispatch(completion, nullptr);
         }
         while (Operation* operation = ready_.pop_front()) conclude(*operation);
     }
 
-    void dispatch(const io_uring_cqe& completion, bool withdrawn) {
+    // `held` is set for a completion that detach() took: what it brought.
+    void dispatch(const io_uring_cqe& completion, const std::string* held) {
         auto& operation = *std::bit_cast<Operation*>(completion.user_data & ~tag_mask);
         if ((completion.user_data & tag_mask) == cancel_tag) {
             operation.pending &= static_cast<std::uint8_t>(~cancel_due);
             if ((operation.pending & own_due) == 0) conclude(operation);
+        } else if (uses_buffer(completion) && completion.res > 0) {
+            take_received(operation, completion, held);
         } else if ((completion.flags & IORING_CQE_F_MORE) != 0) {
             take_one_of_many(operation, completion.res);
         } else {
             const bool more_data = (completion.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
             operation.hint = completion.res > 0 && !more_data ? drained : 0;
-            take_last(operation, completion.res, withdrawn);
+            if (uses_buffer(completion) && held == nullptr) buffers_->give_back(completion);
+            take_last(operation, completion.res, held != nullptr);
         }
+    }
+
+    static bool uses_buffer(const io_uring_cqe& completion) noexcept {
+        return (completion.flags & IORING_CQE_F_BUFFER) != 0;
+    }
+
+    // What a multishot receive brought. The operation goes on; if the kernel has ended it, it
+    // is queued again first, so that the callback may cancel it.
+    void take_received(Operation& operation, const io_uring_cqe& completion,
+                       const std::string* held) {
+        bool ended = false;
+        if ((completion.flags & IORING_CQE_F_MORE) == 0) {
+            ended = end_own(operation);
+            if (!ended) requeue(operation);
+        }
+        deliver_received(operation, completion, held);
+        if (ended && (operation.pending & cancel_due) == 0) conclude(operation);
+    }
+
+    // Its entry is gone. True when that was its end, cancelled.
+    bool end_own(Operation& operation) noexcept {
+        drop_own(operation);
+        if (operation.state != Operation::State::cancelling && !closing_) return false;
+        settle(operation, -ECANCELED);
+        return true;
+    }
+
+    void deliver_received(Operation& operation, const io_uring_cqe& completion,
+                          const std::string* held) {
+        struct GiveBack {
+            BufferRing* buffers;
+            const io_uring_cqe& completion;
+            ~GiveBack() {
+                if (buffers != nullptr) buffers->give_back(completion);
+            }
+        };
+        const GiveBack give_back{held != nullptr ? nullptr : buffers_.get(), completion};
+        const std::string_view data =
+            held != nullptr ? std::string_view(*held) : buffers_->data(completion);
+        const ProvidedBuffer buffer(operation, const_cast<char*>(data.data()));
+        operation.complete(operation, completion.res, true);
+    }
+
+    // The kernel told of readiness, and the reading is ours. False when that was the end.
+    bool read_when_ready(Operation& operation) {
+        const ReadScratch::Attempt read = scratch_.attempt(operation);
+        if (read.result <= 0 && read.result != not_yet) {
+            settle(operation, read.result);
+            return false;
+        }
+        requeue(operation);
+        if (read.result > 0) ReadScratch::deliver(operation, read);
+        return true;
     }
 
     void take_one_of_many(Operation& operation, int result) {
@@ -357,16 +436,27 @@ class IoUringProactor final : public Proactor {
         }
     }
 
-    void take_last(Operation& operation, int result, bool withdrawn) {
+    void drop_own(Operation& operation) noexcept {
         operation.pending &= static_cast<std::uint8_t>(~own_due);
         if ((operation.pending & cancel_queued) != 0) {
             cancels_.remove(operation);
             operation.pending ^= cancel_queued;
         }
+    }
+
+    void take_last(Operation& operation, int result, bool withdrawn) {
+        drop_own(operation);
         if ((operation.pending & settled) == 0) {
             const bool may_go_on = operation.state != Operation::State::cancelling && !closing_;
-            if (may_go_on && goes_on(operation, result, withdrawn)) return requeue(operation);
-            settle(operation, last_result(operation, result, may_go_on));
+            const bool ready = (operation.pending & awaits_ready) != 0 && result >= 0;
+            if (may_go_on && ready && provides_buffer(operation)) {
+                if (read_when_ready(operation)) return;
+            } else if (may_go_on && goes_on(operation, result, withdrawn)) {
+                if (result == -ENOBUFS) buffers_->grow();
+                return requeue(operation);
+            } else {
+                settle(operation, last_result(operation, result, may_go_on));
+            }
         }
         if ((operation.pending & cancel_due) == 0) conclude(operation);
     }
@@ -391,6 +481,8 @@ class IoUringProactor final : public Proactor {
             case Operation::Kind::close:
                 return false;
             default:
+                // The kernel has nowhere to put what it received; nothing of it is lost.
+                if (result == -ENOBUFS && provides_buffer(operation)) return true;
                 // A non-blocking descriptor the kernel will not wait for by itself.
                 if (result != -EAGAIN) return false;
                 operation.pending |= awaits_ready;
@@ -416,7 +508,7 @@ class IoUringProactor final : public Proactor {
 
     void conclude(Operation& operation) {
         const int result = operation.result;
-        if (repeats(operation) && result >= 0 && !closing_ &&
+        if (repeats(operation) && !provides_buffer(operation) && result >= 0 && !closing_ &&
             operation.state != Operation::State::cancelling) {
             operation.pending = 0;
             requeue(operation);  // first, so that the callback may cancel it
@@ -463,23 +555,37 @@ class IoUringProactor final : public Proactor {
             ask = result == -ETIME || (result < 0 && ring_->available() == 0);
             while (ring_->available() > 0) {
                 io_uring_cqe completion;
-                if (take(completion)) held_.push_back(completion);
+                if (take(completion)) hold(completion);
             }
         }
     }
 
+    void hold(const io_uring_cqe& completion) {
+        std::string data;
+        if (uses_buffer(completion)) {
+            if (completion.res > 0) data = buffers_->data(completion);
+            buffers_->give_back(completion);
+        }
+        held_.push_back(completion);
+        held_data_.push_back(std::move(data));
+    }
+
     const IoUringMode best_;
     Descriptor wake_;
+    std::unique_ptr<BufferRing> buffers_;  // of ring_; made when first needed
+    bool buffers_refused_ = false;
     std::unique_ptr<Ring> ring_;
     std::uint64_t owner_ = 0;  // the thread whose ring it is
     pid_t process_ = 0;
     bool wake_armed_ = false;
     bool closing_ = false;
-    std::size_t in_kernel_ = 0;       // entries without their last completion, but for the wake's
-    OperationList queued_;            // not yet entries
-    OperationList cancels_;           // in the kernel, to be cancelled
-    OperationList ready_;             // with a result to deliver
-    std::vector<io_uring_cqe> held_;  // taken by detach()
+    std::size_t in_kernel_ = 0;  // entries without their last completion, but for the wake's
+    OperationList queued_;       // not yet entries
+    OperationList cancels_;      // in the kernel, to be cancelled
+    OperationList ready_;        // with a result to deliver
+    ReadScratch scratch_;
+    std::vector<io_uring_cqe> held_;      // taken by detach()
+    std::vector<std::string> held_data_;  // what they brought
     std::size_t next_held_ = 0;
 };
 

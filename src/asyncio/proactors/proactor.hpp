@@ -28,7 +28,8 @@ using Nanoseconds = std::chrono::nanoseconds;
 // What the kernel is asked to do. The submitter owns the object and keeps it, and every
 // buffer it names, alive until its last completion: the one delivered with more == false.
 //
-// Cancel an operation, and await its completion, before closing its descriptor.
+// Cancel an operation before closing its descriptor; one of an `owned` descriptor that names
+// no memory of the submitter's need not have completed by then.
 struct Operation {
     // What `result` is when it is not negative, and what each kind needs beside `fd`:
     //
@@ -66,8 +67,10 @@ struct Operation {
     Kind kind = Kind::nop;
     State state = State::idle;  // written by the proactor only
     // poll: a completion from every wait() that finds the descriptor ready, as a level
-    // triggered selector gives, until cancelled. accept: one for each connection. An error
-    // ends it.
+    // triggered selector gives, until cancelled. accept: one for each connection. recv, read:
+    // one for what has come, in memory of the proactor, until the end of file: leave `buffer`
+    // null; inside complete() it and the result say where the bytes are. What had come before
+    // a cancel may still be delivered after it. An error ends each of them.
     bool multishot = false;
     // The descriptor is closed by a close operation or after forget(), in no other way. So
     // what the proactor learns of it stays true from one operation to the next, which saves

@@ -1,0 +1,287 @@
+// Multishot reads into memory of the proactor's, on every proactor.
+#include "proactor_fixture.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <numeric>
+#include <thread>
+
+namespace asyncio::detail::testing {
+namespace {
+
+// A multishot recv or read that keeps what came.
+class Receiver : public Recorder {
+  public:
+    explicit Receiver(int fd, Kind kind = Kind::recv)
+        : Recorder({.kind = kind, .multishot = true, .fd = fd}) {
+        operation.complete = [](Operation& self, int result, bool more) {
+            auto& receiver = *static_cast<Receiver*>(static_cast<Recorder*>(self.owner));
+            receiver.seen.push_back({result, more});
+            if (result > 0) {
+                receiver.text.append(static_cast<const char*>(self.buffer),
+                                     static_cast<std::size_t>(result));
+            }
+            if (receiver.then) receiver.then();
+        };
+    }
+    std::string text;
+};
+
+class ProactorReceive : public ProactorTest {};
+ASYNCIO_FOR_EACH_PROACTOR(ProactorReceive);
+
+TEST_P(ProactorReceive, DeliversWhatComesUntilEndOfFile) {
+    SocketPair pair;
+    Receiver receiver(pair[0]);
+    submit(receiver);
+    settle();
+    EXPECT_TRUE(receiver.seen.empty());
+    put(pair[1], "one");
+    run_until([&] { return receiver.text == "one"; });
+    EXPECT_EQ(receiver.seen.back(), (Completion{3, true}));
+    EXPECT_EQ(receiver.operation.buffer, nullptr) << "it is the proactor's, and gone";
+    put(pair[1], "two");
+    run_until([&] { return receiver.text == "onetwo"; });
+    pair.close(1);
+    run(receiver);
+    EXPECT_EQ(receiver.seen.back(), (Completion{0, false}));
+}
+
+TEST_P(ProactorReceive, DeliversWhatWasThereBefore) {
+    SocketPair pair;
+    put(pair[1], "early");
+    pair.close(1);
+    Receiver receiver(pair[0]);
+    submit(receiver);
+    run(receiver);
+    EXPECT_EQ(receiver.text, "early");
+}
+
+TEST_P(ProactorReceive, ReadsPipes) {
+    Pipe pipe;
+    Receiver receiver(pipe[0], Kind::read);
+    submit(receiver);
+    settle();
+    put(pipe[1], "through a pipe");
+    run_until([&] { return receiver.text == "through a pipe"; });
+    put(pipe[1], "!");
+    pipe.close(1);
+    run(receiver);
+    EXPECT_EQ(receiver.text, "through a pipe!");
+    EXPECT_EQ(receiver.seen.back(), (Completion{0, false}));
+}
+
+TEST_P(ProactorReceive, CancelledLosesNothing) {
+    SocketPair pair;
+    Receiver receiver(pair[0]);
+    submit(receiver);
+    settle();
+    put(pair[1], "a");
+    cancel(receiver);  // the byte is on its way, or stays in the socket
+    run(receiver);
+    EXPECT_EQ(receiver.seen.back(), (Completion{-ECANCELED, false}));
+    put(pair[1], "b");
+    settle();
+    submit(receiver);
+    run_until([&] { return receiver.text == "ab"; });
+    end(receiver);
+}
+
+TEST_P(ProactorReceive, MayBeCancelledFromItsOwnCompletion) {
+    SocketPair pair;
+    Receiver receiver(pair[0]);
+    receiver.then = [&] { cancel(receiver); };
+    submit(receiver);
+    put(pair[1], "x");
+    run(receiver);
+    EXPECT_EQ(receiver.text, "x");
+    EXPECT_EQ(receiver.seen.back(), (Completion{-ECANCELED, false}));
+    receiver.then = {};
+    put(pair[1], "y");
+    submit(receiver);
+    run_until([&] { return receiver.text == "xy"; });
+    end(receiver);
+}
+
+TEST_P(ProactorReceive, CancelledAndSubmittedAgainAtEveryTurn) {
+    SocketPair pair;
+    Receiver receiver(pair[0]);
+    std::string sent;
+    for (int i = 0; i < 300; ++i) {
+        submit(receiver);
+        const std::string piece(static_cast<std::size_t>(i % 7), static_cast<char>('a' + i % 26));
+        if (!piece.empty()) put(pair[1], piece);
+        sent += piece;
+        if (i % 3 == 0) wait_now();
+        cancel(receiver);
+        run(receiver);
+    }
+    submit(receiver);
+    run_until([&] { return receiver.text.size() >= sent.size(); });
+    EXPECT_EQ(receiver.text, sent);
+    end(receiver);
+}
+
+TEST_P(ProactorReceive, BadDescriptorIsAnError) {
+    Receiver receiver(9999);
+    submit(receiver);
+    run(receiver);
+    EXPECT_EQ(receiver.result(), -EBADF);
+}
+
+TEST_P(ProactorReceive, PeerThatResets) {
+    const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const raw = reinterpret_cast<sockaddr*>(&address);
+    ASSERT_EQ(::bind(listener, raw, size), 0);
+    ASSERT_EQ(::listen(listener, 1), 0);
+    ASSERT_EQ(::getsockname(listener, raw, &size), 0);
+    const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_EQ(::connect(client, raw, size), 0);
+    const int server = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    ASSERT_GE(server, 0);
+    Receiver receiver(server);
+    submit(receiver);
+    settle();
+    const linger hard{1, 0};
+    ASSERT_EQ(::setsockopt(client, SOL_SOCKET, SO_LINGER, &hard, sizeof hard), 0);
+    ::close(client);
+    run(receiver);
+    EXPECT_EQ(receiver.result(), -ECONNRESET);
+    close_descriptor(server);
+    ::close(listener);
+}
+
+std::string numbered(std::size_t size) {
+    std::string text(size, '\0');
+    for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 31 + i / 251);
+    return text;
+}
+
+TEST_P(ProactorReceive, MuchMoreThanTheBuffersHold) {
+    // 40 connections with a quarter of a megabyte each, all before anybody reads.
+    constexpr std::size_t count = 40;
+    const std::string sent = numbered(256 * 1024);
+    std::vector<std::unique_ptr<SocketPair>> pairs;
+    std::vector<std::unique_ptr<Receiver>> receivers;
+    for (std::size_t i = 0; i < count; ++i) {
+        pairs.push_back(std::make_unique<SocketPair>());
+        const int room = 1 << 20;
+        ::setsockopt((*pairs.back())[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+        receivers.push_back(std::make_unique<Receiver>((*pairs.back())[0]));
+        submit(*receivers.back());
+    }
+    settle();
+    std::vector<std::size_t> written(count);
+    const auto fill = [&] {
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::string_view rest = std::string_view(sent).substr(written[i]);
+            const ssize_t n = rest.empty() ? 0 : ::write((*pairs[i])[1], rest.data(), rest.size());
+            if (n > 0) written[i] += static_cast<std::size_t>(n);
+        }
+    };
+    run_until([&] {
+        fill();
+        for (const auto& receiver : receivers) {
+            if (receiver->text.size() < sent.size()) return false;
+        }
+        return true;
+    });
+    for (const auto& receiver : receivers) {
+        EXPECT_TRUE(receiver->text == sent);
+        end(*receiver);
+    }
+}
+
+TEST_P(ProactorReceive, ABusyConnectionLeavesTheOthersTheirTurn) {
+    SocketPair busy, quiet;
+    Receiver loud(busy[0]), soft(quiet[0]);
+    const std::string much(100'000, 'x');
+    loud.then = [&] {
+        if (loud.operation.state == Operation::State::idle) return;
+        (void)!::write(busy[1], much.data(), much.size());
+    };
+    submit(loud);
+    submit(soft);
+    (void)!::write(busy[1], much.data(), much.size());
+    settle();
+    put(quiet[1], "hello");
+    run_until([&] { return soft.text == "hello"; });
+    loud.then = {};
+    end(loud);
+    end(soft);
+}
+
+TEST_P(ProactorReceive, GoesOnWhenAnotherThreadTakesOver) {
+    SocketPair pair;
+    Receiver receiver(pair[0]);
+    submit(receiver);
+    settle();
+    put(pair[1], "before ");
+    proactor->detach();
+    std::thread([&] {
+        put(pair[1], "and after");
+        run_until([&] { return receiver.text == "before and after"; });
+        proactor->detach();
+    }).join();
+    EXPECT_EQ(receiver.text, "before and after");
+    end(receiver);
+}
+
+TEST_P(ProactorReceive, EndsWhenTheProactorCloses) {
+    SocketPair pair;
+    Receiver receiver(pair[0]);
+    submit(receiver);
+    settle();
+    put(pair[1], "late");
+    proactor->close();
+    ASSERT_TRUE(receiver.done());
+    EXPECT_EQ(receiver.seen.back(), (Completion{-ECANCELED, false}));
+}
+
+TEST_P(ProactorReceive, AnOwnedDescriptorMayCloseRightAfterCancel) {
+    if (!GetParam().owned) GTEST_SKIP() << "a promise to owners";
+    SocketPair pair;
+    Receiver receiver(pair[0]);
+    submit(receiver);
+    settle();
+    put(pair[1], "x");
+    cancel(receiver);
+    pair.close(0);
+    SocketPair other;  // takes over the number
+    Receiver second(other[0]);
+    submit(second);
+    put(other[1], "second");
+    run(receiver);
+    run_until([&] { return second.text == "second"; });
+    EXPECT_EQ(receiver.seen.back(), (Completion{-ECANCELED, false}));
+    end(second);
+}
+
+TEST_P(ProactorReceive, AnExceptionOutOfACompletionLosesNoBuffer) {
+    SocketPair pair;
+    Receiver receiver(pair[0]);
+    int thrown = 0;
+    receiver.then = [&] {
+        if (thrown < 2000) {
+            ++thrown;
+            throw std::runtime_error("out of a completion");
+        }
+    };
+    submit(receiver);
+    for (int i = 0; i < 2000; ++i) {
+        put(pair[1], "x");
+        EXPECT_THROW(run_until([&] { return false; }), std::runtime_error);
+    }
+    put(pair[1], "y");
+    run_until([&] { return receiver.text.size() == 2001; });
+    receiver.then = {};
+    end(receiver);
+}
+
+}  // namespace
+}  // namespace asyncio::detail::testing
