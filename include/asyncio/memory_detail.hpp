@@ -118,7 +118,7 @@ class RefCount {
         }
     }
 
-    // True when that was the last one.
+    // True when that was the last one; the count then says nothing any more.
     [[nodiscard]] bool drop() noexcept {
         if (single_threaded()) {
             const std::uint32_t left = count_.load(std::memory_order_relaxed) - 1;

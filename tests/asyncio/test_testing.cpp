@@ -75,8 +75,9 @@ TEST(SimLoop, ADeadlockThrowsAndNamesWhoWaits) {
 }
 
 TEST(SimLoop, SomethingThatReschedulesItselfForEverIsNoticed) {
+    std::function<void()> again;  // lives longer than the loop that calls it
     SimLoop sim;
-    std::function<void()> again = [&] { sim->call_soon(again); };
+    again = [&] { sim->call_soon(again); };
     sim->call_soon(again);
     EXPECT_THROW(sim.run_until_idle(1000), RuntimeError);
 }

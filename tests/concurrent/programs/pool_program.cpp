@@ -41,7 +41,7 @@ int reads_stdin() { return std::getchar(); }
 
 // Says who is there, then ends without a word to anybody.
 int die_with_running_workers(int how) {
-    auto& pool = *new ProcessPoolExecutor(2);
+    static auto& pool = *new ProcessPoolExecutor(2);  // never destroyed, never lost
     const pid_t server = pool.submit(parent_of_worker).result();
     pool.submit(wait_forever);
     pool.submit(wait_forever);
@@ -55,7 +55,7 @@ int die_with_running_workers(int how) {
 }
 
 int leave_main_with_running_calls() {
-    auto& pool = *new ProcessPoolExecutor(2);
+    static auto& pool = *new ProcessPoolExecutor(2);  // never destroyed, never lost
     for (const char* text : {"apple ", "pear ", "plum "}) pool.submit(print_late, text);
     pool.shutdown({.wait = false});
     std::printf("main ");
