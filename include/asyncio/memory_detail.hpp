@@ -118,7 +118,7 @@ class RefCount {
         }
     }
 
-    // True when that was the last one; the count then says nothing any more.
+    // True when that was the last one. The count is zero then, for who wants to live on.
     [[nodiscard]] bool drop() noexcept {
         if (single_threaded()) {
             const std::uint32_t left = count_.load(std::memory_order_relaxed) - 1;
@@ -127,8 +127,11 @@ class RefCount {
         }
         // Nobody can copy the only handle while we drop it, so a count of one needs no
         // read-modify-write.
-        return count_.load(std::memory_order_acquire) == 1 ||
-               count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+        if (count_.load(std::memory_order_acquire) == 1) {
+            count_.store(0, std::memory_order_relaxed);
+            return true;
+        }
+        return count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
     }
 
     // Before anybody else knows of the object.

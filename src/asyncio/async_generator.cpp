@@ -66,7 +66,6 @@ void GeneratorState::dispose() noexcept {
     const bool has_cleanup = frame_ != nullptr && started_ && !finalizing_;
     if (has_cleanup && !loop_->get()->is_closed()) {
         finalizing_ = true;
-        references_.set(0);  // the last drop() need not have written it, and we live on
         try {
             loop_->get()->call_soon_threadsafe([self = Ref<GeneratorState>(this)] {
                 spawn(*self->loop_->get(), self->close(), nullptr, {});
