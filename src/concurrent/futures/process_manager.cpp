@@ -328,8 +328,11 @@ void ProcessPool::bury(const PoolWorkerPtr& worker) {
         expected = worker->retiring && worker->handed == 0;
     }
     if (!expected) break_pool(name_of(*worker) + " " + status.describe());
-    const Lock lock(mutex_);
-    std::erase(workers_, worker);
+    {
+        const Lock lock(mutex_);
+        std::erase(workers_, worker);
+    }
+    take_news();  // which may have come while we waited for the end of this one
 }
 
 void ProcessPool::check_lost() {
