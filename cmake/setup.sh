@@ -7,7 +7,8 @@ packages=(
     cmake ninja-build ccache pkg-config                              # build
     liburing-dev libcereal-dev libboost1.81-dev                      # the library
     libgtest-dev libgmock-dev libbenchmark-dev python3               # tests, benchmarks
-    libcli11-dev libfmt-dev                                          # examples
+    libcli11-dev libfmt-dev                                          # examples, asyncio-ps
+    gdb binutils                                                     # tests of the tools
 )
 
 mkdir -p build

@@ -51,7 +51,12 @@ class FutureAwaiterBase : public DoneNode, public Suspension {
   protected:
     // Throws the future's error, or the cancellation of the task.
     void check() {
-        if (task_ != nullptr) task_->throw_if_cancelled(future_->cancelled());
+        if (task_ != nullptr) {
+            // The future has told its outcome, whatever comes before it.
+            if (task_->must_cancel()) [[unlikely]]
+                future_->mark_retrieved();
+            task_->throw_if_cancelled(future_->cancelled());
+        }
         future_->throw_unless_result();
     }
     // The same, returned; null for a result.
@@ -59,6 +64,7 @@ class FutureAwaiterBase : public DoneNode, public Suspension {
     FutureBase& future() const noexcept { return *future_; }
 
   private:
+    friend struct Inspection;
     void suspend(FrameLink frame) {
         TaskBase& task = require_current_task("a future");
         if (&future_->loop() != &task.loop() || future_.get() == &task) [[unlikely]] {
@@ -147,6 +153,7 @@ class SleepAwaiterBase : public Suspension {
     }
 
   private:
+    friend struct Inspection;
     enum class Phase : std::uint8_t { sleeping, fired, cancelled, yielding };
 
     void suspend(FrameLink frame) {

@@ -56,6 +56,7 @@ class FrameLink {
     [[nodiscard]] bool of_generator() const noexcept { return (word_ & generator) != 0; }
 
   private:
+    friend struct Inspection;
     // Frames are aligned to 16 bytes.
     static constexpr std::uintptr_t foreign = 1;
     static constexpr std::uintptr_t generator = 2;
@@ -110,6 +111,7 @@ class PromiseBase {
     void set_where(std::source_location where) noexcept { where_ = where; }
 
   private:
+    friend struct Inspection;
     FrameLink parent_;
     std::source_location where_;
 };

@@ -86,6 +86,7 @@ class ReadyQueue {
     [[nodiscard]] ReadyNode* first() const noexcept { return head_; }
 
   private:
+    friend struct Inspection;
     void clear() noexcept {
         head_ = nullptr;
         tail_ = &head_;

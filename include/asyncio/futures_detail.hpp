@@ -176,6 +176,7 @@ class FutureBase : public Recycled {
     }
 
   private:
+    friend struct Inspection;
     void dispose() noexcept;
     void schedule_callbacks() noexcept;
 

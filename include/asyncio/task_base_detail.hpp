@@ -84,6 +84,7 @@ class TaskBase : public FutureBase, private TaskNode, public TaskLinks {
     virtual std::exception_ptr collect() = 0;
 
   private:
+    friend struct Inspection;
     static void take_first_step(ReadyNode* node, Turn turn);
     void step(std::coroutine_handle<> frame);
     void finish();
@@ -97,6 +98,7 @@ class TaskBase : public FutureBase, private TaskNode, public TaskLinks {
     Suspension* waiting_on_ = nullptr;
     ContextSlot context_;
     std::coroutine_handle<> root_;
+    std::int64_t since_ = 0;  // when it last stopped running, as of the loop's last look at the clock
     std::uintptr_t name_;  // a number for "Task-N" with the low bit set, or a std::string*
 };
 

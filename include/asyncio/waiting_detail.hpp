@@ -39,6 +39,7 @@ class Delivery : public ReadyNode {
     FutureBase& owner() const noexcept { return *owner_; }
 
   private:
+    friend struct Inspection;
     static void take_turn(ReadyNode* node, Turn turn);
     FutureBase* owner_;
     bool scheduled_ = false;

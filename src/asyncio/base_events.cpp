@@ -118,9 +118,13 @@ EventLoop::EventLoop(const LoopOptions& options, std::unique_ptr<detail::Proacto
       foreign_references_(owner),
       state_(std::make_unique<LoopState>()) {
     state_->proactor = std::move(proactor);
+    state_->ready = &ready_;
+    state_->simulated = state_->proactor->name() == "simulated";
+    detail::show_loop(*state_);
 }
 
 EventLoop::~EventLoop() {
+    detail::hide_loop(*state_);
     // What other threads posted while the loop closed.
     Internals::take_inbox(*this);
     Internals::discard_ready(*this);
@@ -150,6 +154,8 @@ class Running {
     Running(EventLoop& loop, LoopState& state) : state_(state) {
         detail::check_not_running(loop);
         state.running = true;
+        state.tid = gettid();
+        detail::show_loop(state);  // a forked child has forgotten it
         state.thread.store(std::this_thread::get_id(), std::memory_order_relaxed);
         this_thread.running = &loop;
     }
@@ -159,6 +165,7 @@ class Running {
         this_thread.running = nullptr;
         state_.thread.store(std::thread::id(), std::memory_order_relaxed);
         state_.running = false;
+        state_.tid = 0;
         state_.stopping = false;
     }
 
@@ -309,6 +316,7 @@ void EventLoop::close() {
         // What its destructors woke must be out of the queue before that goes, too.
         Internals::discard_ready(*this);
     }
+    detail::hide_loop(s);
     closed_.store(true, std::memory_order_seq_cst);
     Internals::take_inbox(*this);
     Internals::discard_ready(*this);

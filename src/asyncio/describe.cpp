@@ -33,48 +33,6 @@ std::string describe_ready(const ReadyNode* node) {
     return "<Handle " + type_text(handle->callback_type()) + ">";
 }
 
-std::string function_text(const char* pretty) {
-    std::string_view text = pretty;
-    // "int f(T) [T = int]" and "int f(T) [with T = int]".
-    if (const auto arguments = text.find(" ["); arguments != text.npos && text.ends_with(']')) {
-        text = text.substr(0, arguments);
-    }
-    // Parameters: from the last parenthesis that opens at depth zero of <> and ().
-    int depth = 0;
-    std::size_t end = text.size();
-    for (std::size_t i = text.size(); i-- > 0;) {
-        if (text[i] == ')') ++depth;
-        if (text[i] == '(' && --depth == 0) {
-            end = i;
-            break;
-        }
-    }
-    // g++ appends the frame to the name: "f(f(int)::_Z1fi.Frame*)".
-    if (const auto nested = text.find('('); nested != text.npos && text.ends_with("Frame*)")) {
-        end = nested;
-    }
-    text = text.substr(0, end);
-    // The result type: up to the last space outside of <> and ().
-    depth = 0;
-    std::size_t begin = 0;
-    for (std::size_t i = text.size(); i-- > 0;) {
-        const char c = text[i];
-        if (c == '>' || c == ')') ++depth;
-        if (c == '<' || c == '(') --depth;
-        if (c == ' ' && depth == 0) {
-            begin = i + 1;
-            break;
-        }
-    }
-    std::string name(text.substr(begin));
-    for (const char* lambda : {"(anonymous class)::operator()", "(lambda)::operator()"}) {
-        if (const auto at = name.find(lambda); at != name.npos) {
-            name.replace(at, std::strlen(lambda), "<lambda>");
-        }
-    }
-    return name;
-}
-
 std::string place_text(std::source_location where) {
     if (where.line() == 0) return {};
     return std::string(where.file_name()) + ":" + std::to_string(where.line()) + " in " +

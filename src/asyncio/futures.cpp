@@ -2,6 +2,7 @@
 
 #include <asyncio/tasks_detail.hpp>
 
+#include "awaited_by.hpp"
 #include "describe.hpp"
 #include "loop_state.hpp"
 
@@ -188,22 +189,6 @@ std::size_t remove_done_callbacks(FutureBase& future, const void* function,
                                   const std::type_info& type) noexcept {
     return remove_if(future, [&](DoneHandle& handle) { return handle.equals(function, type); });
 }
-
-namespace {
-
-// Says who waits where no awaiter of ours stands in the list.
-class AwaitedBy final : public DoneNode, public Recycled {
-  public:
-    explicit AwaitedBy(Ref<FutureBase> waiter) noexcept : waiter_(std::move(waiter)) {}
-    void fire(FutureBase&) noexcept override { delete this; }
-    void abandon() noexcept override { delete this; }
-    [[nodiscard]] FutureBase* waiter() const noexcept override { return waiter_.get(); }
-
-  private:
-    Ref<FutureBase> waiter_;
-};
-
-}  // namespace
 
 }  // namespace detail
 

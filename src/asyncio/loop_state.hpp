@@ -18,7 +18,17 @@ namespace asyncio {
 
 namespace detail {
 
-struct LoopState {
+// The list of the process's loops, for who looks at it from outside.
+struct LoopLinks {
+    LoopLinks* next_loop = nullptr;
+    LoopLinks* previous_loop = nullptr;
+};
+
+struct LoopState : LoopLinks {
+    ReadyQueue* ready = nullptr;  // the loop's own
+    std::int32_t tid = 0;         // of the thread that runs it
+    bool simulated = false;       // its time is not the system's
+
     std::unique_ptr<Proactor> proactor;
     TimerQueue timers;
     std::int64_t latest_time = 0;  // of the last look at the clock
@@ -58,6 +68,11 @@ struct LoopState {
         generators.next_generator = generators.previous_generator = &generators;
     }
 };
+
+// Shows a loop to who looks at the process from outside, until it is hidden again. Both do
+// nothing the second time. Any thread.
+void show_loop(LoopState& loop) noexcept;
+void hide_loop(LoopState& loop) noexcept;
 
 // Shuts it down without waiting, as CPython's close() does.
 void abandon_default_executor(LoopState& state) noexcept;

@@ -218,7 +218,11 @@ void TaskBase::step(std::coroutine_handle<> frame) {
     frame.resume();
     exchange_current_context(context);
     thread.task = previous;
-    if (root_.done()) finish();
+    if (root_.done()) {
+        finish();
+    } else {
+        since_ = EventLoop::Internals::state(loop()).latest_time;
+    }
 }
 
 void TaskBase::finish() {
@@ -311,6 +315,7 @@ bool FutureAwaiterBase::request_cancel(const CancelMessage& message) {
 }
 std::exception_ptr FutureAwaiterBase::take_error() {
     if (task_ != nullptr && task_->must_cancel() && !future_->cancelled()) {
+        future_->mark_retrieved();
         return task_->take_cancel();
     }
     if (task_ != nullptr) task_->throw_if_cancelled(true);  // used up by the future's own
