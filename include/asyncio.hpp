@@ -22,6 +22,7 @@
 #include <asyncio/exception_group.hpp>
 #include <asyncio/exceptions.hpp>
 #include <asyncio/futures.hpp>
+#include <asyncio/generators.hpp>
 #include <asyncio/graph.hpp>
 #include <asyncio/locks.hpp>
 #include <asyncio/log.hpp>
