@@ -15,6 +15,8 @@
 #include <asyncio/as_completed.hpp>
 #include <asyncio/async_generator.hpp>
 #include <asyncio/async_iteration.hpp>
+#include <asyncio/async_itertools.hpp>
+#include <asyncio/async_merge.hpp>
 #include <asyncio/contextlib.hpp>
 #include <asyncio/contextvars.hpp>
 #include <asyncio/coroutines.hpp>

@@ -266,6 +266,8 @@ class BasicQueue : public detail::QueueBase {
     [[nodiscard]] auto get() noexcept { return Get<T>(*this); }
     // The same, as a std::optional: nothing once shut down and empty.
     [[nodiscard]] auto next() noexcept { return Get<std::optional<T>>(*this); }
+    // next(), so that a queue is an async iterator.
+    [[nodiscard]] auto anext() noexcept { return next(); }
     // Throws: QueueEmpty, or QueueShutDown once shut down and empty.
     T get_nowait() {
         check_item();

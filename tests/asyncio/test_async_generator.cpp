@@ -225,11 +225,3 @@ TEST(AsyncGeneratorAbandon, ATaskDestroyedInsideTakesTheFrameAlong) {
     // Its frame went with the task: it has ended.
     EXPECT_FALSE(sim.run_until_complete(numbers.anext()));
 }
-
-TEST(AsyncIteration, ToVectorAndDefault) {
-    simulate([]() -> Coroutine<void> {
-        EXPECT_EQ(co_await to_vector(count_to(3)), (std::vector{1, 2, 3}));
-        auto none = count_to(0);
-        EXPECT_EQ(co_await anext(none, -1), -1);
-    });
-}

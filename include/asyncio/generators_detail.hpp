@@ -1,0 +1,119 @@
+// asyncio/generators_detail.hpp - private: the frame of a plain generator, whatever it yields.
+#pragma once
+
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <source_location>
+#include <string>
+#include <utility>
+
+#include <asyncio/memory_detail.hpp>
+
+namespace asyncio::detail {
+
+// Generators that delegate to one another form a chain from the outermost, which somebody steps,
+// to the innermost, which runs. The outermost resumes the innermost itself and in a loop, so that
+// no depth costs stack or time.
+class YieldingFrame {
+  public:
+    explicit YieldingFrame(std::coroutine_handle<> frame, std::source_location where) noexcept
+        : frame_(frame), where_(where) {}
+    YieldingFrame(const YieldingFrame&) = delete;
+    YieldingFrame& operator=(const YieldingFrame&) = delete;
+
+    static void* operator new(std::size_t bytes) { return allocate(bytes); }
+    static void operator delete(void* frame, std::size_t bytes) noexcept { release(frame, bytes); }
+
+    std::suspend_always initial_suspend() noexcept { return {}; }
+    auto final_suspend() noexcept { return Ended{*this}; }
+    void unhandled_exception() noexcept { error_ = std::current_exception(); }
+    template <class A>
+    std::suspend_never await_transform(A&&) {
+        static_assert(sizeof(A) == 0, "a Generator cannot await; make it an AsyncGenerator");
+        return {};
+    }
+
+    [[nodiscard]] bool running() const noexcept { return running_; }
+    [[nodiscard]] bool started() const noexcept { return started_; }
+    [[nodiscard]] bool finished() const noexcept { return finished_; }
+    [[nodiscard]] bool orphaned() const noexcept { return orphaned_; }
+    [[nodiscard]] std::exception_ptr take_error() noexcept {
+        return std::exchange(error_, nullptr);
+    }
+
+    // Throws: ValueError when it cannot be stepped just now.
+    void require_idle(const char* step) const {
+        if (running_ || delegated_by_ != nullptr) [[unlikely]]
+            throw_executing(step);
+    }
+    // Throws: TypeError before the first step.
+    void require_started() const {
+        if (!started_ && !finished_) [[unlikely]]
+            throw_not_started();
+    }
+    // Of the outermost: runs to the next co_yield or to the end.
+    void run() noexcept {
+        if (finished_) [[unlikely]]
+            return;
+        started_ = running_ = true;
+        stopped_ = false;
+        do {
+            innermost_->frame_.resume();
+        } while (!stopped_);
+        running_ = false;
+    }
+    // Has `error` thrown where it stands. False when none of the body runs, as it has not begun.
+    bool raise(std::exception_ptr error) noexcept;
+    // Has GeneratorExit thrown where it stands. False when there is nothing to run.
+    bool raise_exit() noexcept;
+    // Throws: what ended it, unless that was GeneratorExit; RuntimeError when it yielded.
+    void check_closed(bool yielded, const std::exception_ptr& error) const;
+    // Nobody can step it any more: closes and destroys it, or leaves that to the step that runs.
+    void drop() noexcept;
+
+    // Steps go to `inner` and the frames below it until it ends.
+    void delegate_to(YieldingFrame& inner) noexcept;
+    // The frame that delegates to this one is destroyed.
+    void detach() noexcept;
+    // Whether close() came by while it delegated.
+    [[nodiscard]] bool take_exit() noexcept { return std::exchange(exit_after_, false); }
+
+    [[noreturn]] void throw_no_result() const;
+
+  protected:
+    struct Ended {
+        YieldingFrame& frame;
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<>) const noexcept { frame.ended(); }
+        void await_resume() const noexcept {}
+    };
+    [[nodiscard]] YieldingFrame& outermost() const noexcept { return *outermost_; }
+    void stop() noexcept { stopped_ = true; }
+    void throw_if_raised() {
+        if (raised_) [[unlikely]]
+            std::rethrow_exception(std::exchange(raised_, nullptr));
+    }
+
+  private:
+    void ended() noexcept;
+    [[noreturn]] void throw_executing(const char* step) const;
+    [[noreturn]] void throw_not_started() const;
+    [[nodiscard]] std::string repr() const;
+
+    std::coroutine_handle<> frame_;
+    YieldingFrame* outermost_ = this;
+    YieldingFrame* delegated_by_ = nullptr;
+    YieldingFrame* innermost_ = this;  // of the outermost
+    std::exception_ptr raised_;        // of the outermost: to be thrown at the co_yield
+    std::exception_ptr error_;         // what ended it
+    std::source_location where_;
+    bool started_ = false;
+    bool running_ = false;
+    bool stopped_ = false;  // at a co_yield or at the end
+    bool finished_ = false;
+    bool orphaned_ = false;    // dropped while it ran
+    bool exit_after_ = false;  // GeneratorExit follows what it delegates to
+};
+
+}  // namespace asyncio::detail
