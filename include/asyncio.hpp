@@ -17,6 +17,7 @@
 #include <asyncio/async_iteration.hpp>
 #include <asyncio/async_itertools.hpp>
 #include <asyncio/async_merge.hpp>
+#include <asyncio/constants.hpp>
 #include <asyncio/contextlib.hpp>
 #include <asyncio/contextvars.hpp>
 #include <asyncio/coroutines.hpp>
@@ -32,6 +33,7 @@
 #include <asyncio/protocols.hpp>
 #include <asyncio/queues.hpp>
 #include <asyncio/runners.hpp>
+#include <asyncio/staggered.hpp>
 #include <asyncio/taskgroups.hpp>
 #include <asyncio/tasks.hpp>
 #include <asyncio/threads.hpp>
