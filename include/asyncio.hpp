@@ -18,6 +18,8 @@
 #include <asyncio/async_itertools.hpp>
 #include <asyncio/async_merge.hpp>
 #include <asyncio/constants.hpp>
+#include <asyncio/base_events.hpp>
+#include <asyncio/connection_options.hpp>
 #include <asyncio/contextlib.hpp>
 #include <asyncio/contextvars.hpp>
 #include <asyncio/coroutines.hpp>
@@ -34,6 +36,8 @@
 #include <asyncio/queues.hpp>
 #include <asyncio/runners.hpp>
 #include <asyncio/staggered.hpp>
+#include <asyncio/sockets.hpp>
+#include <asyncio/streams.hpp>
 #include <asyncio/taskgroups.hpp>
 #include <asyncio/tasks.hpp>
 #include <asyncio/threads.hpp>

@@ -26,11 +26,14 @@
 #include <memory>
 #include <optional>
 #include <source_location>
+#include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <asyncio/awaitable_detail.hpp>
+#include <asyncio/connection_options.hpp>
 #include <asyncio/contextvars.hpp>
 #include <asyncio/events_detail.hpp>
 #include <asyncio/exceptions.hpp>
@@ -42,7 +45,9 @@ class ThreadPoolExecutor;
 namespace asyncio {
 
 class AnyTask;
+class Server;
 class TaskBuilder;
+class Transport;
 struct TaskOptions;
 struct ExceptionContext;
 
@@ -50,6 +55,12 @@ namespace detail {
 struct LoopState;
 class LoopReference;
 class Proactor;
+template <class Factory>
+using protocol_made_by = typename std::invoke_result_t<std::decay_t<Factory>&>::element_type;
+// {transport, protocol}, with the protocol's own type.
+template <class Factory>
+using ConnectedTo =
+    std::pair<std::shared_ptr<Transport>, std::shared_ptr<protocol_made_by<Factory>>>;
 // A duration of any kind, also floating, as nanoseconds; out of range is clamped.
 // Throws: ValueError for NaN.
 [[nodiscard]] std::chrono::nanoseconds nanoseconds_from_seconds(double seconds);
@@ -254,6 +265,30 @@ class EventLoop {
     auto run_in_executor(std::nullptr_t, F&& f, Args&&... args);
     // For later calls; the pool so far is not shut down.
     void set_default_executor(std::shared_ptr<concurrent::futures::ThreadPoolExecutor> executor);
+
+    // ---- connections (base_events.hpp) --------------------------------------------------
+
+    // Connects to a host, or takes `options.sock`, and gives {transport, protocol}: what
+    // `factory()` made, after its connection_made().
+    // Throws: OSError (with several addresses, of all of them), ValueError for options that do
+    // not go together. Cancellation: closes every socket, then CancelledError.
+    template <class Factory>
+    auto create_connection(Factory factory, std::string host, int port,
+                           ConnectionOptions options = {})
+        -> Coroutine<detail::ConnectedTo<Factory>>;
+    template <class Factory>
+    auto create_connection(Factory factory, ConnectionOptions options)
+        -> Coroutine<detail::ConnectedTo<Factory>>;
+    // Listens at every address of the hosts, or on `options.sock`. Port 0 lets the kernel
+    // choose; Server::sockets() tells what. Throws: OSError, ValueError.
+    template <class Factory>
+    Coroutine<Server> create_server(Factory factory, std::string host, int port,
+                                    ServerOptions options = {});
+    template <class Factory>
+    Coroutine<Server> create_server(Factory factory, std::vector<std::string> hosts, int port,
+                                    ServerOptions options = {});
+    template <class Factory>
+    Coroutine<Server> create_server(Factory factory, ServerOptions options);
 
     // ---- errors and debugging -----------------------------------------------------------
 

@@ -96,6 +96,7 @@ class LoopReference {
     LoopReference& operator=(const LoopReference&) = delete;
     ~LoopReference() { loop_->let_go(); }
     [[nodiscard]] EventLoop& operator*() const noexcept { return *loop_; }
+    [[nodiscard]] EventLoop* operator->() const noexcept { return loop_; }
     [[nodiscard]] EventLoop* get() const noexcept { return loop_; }
 
   private:

@@ -33,7 +33,7 @@ namespace asyncio {
 
 class SocketAddress;
 
-class BaseTransport {
+class BaseTransport : public std::enable_shared_from_this<BaseTransport> {
   public:
     BaseTransport() = default;
     BaseTransport(const BaseTransport&) = delete;
@@ -70,6 +70,10 @@ class BaseTransport {
 
     // For messages.
     [[nodiscard]] virtual std::string repr() const;
+    // The handle again; null while it is made or destroyed.
+    [[nodiscard]] std::shared_ptr<BaseTransport> share() noexcept {
+        return weak_from_this().lock();
+    }
 
   private:
     [[noreturn]] static void throw_wrong_type(std::string_view name, const std::any& value,

@@ -311,11 +311,13 @@ void EventLoop::close() {
     s.proactor->close();
     Internals::take_inbox(*this);
     Internals::discard_ready(*this);
+    s.resources.close_all();
     while (s.tasks.next_task != &s.tasks) {
         static_cast<detail::TaskBase*>(s.tasks.next_task)->abandon();
         // What its destructors woke must be out of the queue before that goes, too.
         Internals::discard_ready(*this);
     }
+    s.resources.close_all();
     detail::hide_loop(s);
     closed_.store(true, std::memory_order_seq_cst);
     Internals::take_inbox(*this);

@@ -24,6 +24,52 @@ struct LoopLinks {
     LoopLinks* previous_loop = nullptr;
 };
 
+// What holds descriptors on behalf of a loop, and has to let go of them when it closes.
+class LoopResource {
+  public:
+    LoopResource() = default;
+    LoopResource(const LoopResource&) = delete;
+    LoopResource& operator=(const LoopResource&) = delete;
+
+    // No operation is in flight any more, and no callback will run. Called once, unlinked; the
+    // object may destroy itself.
+    virtual void loop_closed() noexcept = 0;
+
+  protected:
+    ~LoopResource() { unlink(); }
+    void link(EventLoop& loop) noexcept;
+    void unlink() noexcept {
+        if (next_ == nullptr) return;
+        next_->previous_ = previous_;
+        previous_->next_ = next_;
+        next_ = previous_ = nullptr;
+    }
+
+  private:
+    friend class ResourceList;
+    LoopResource* next_ = nullptr;
+    LoopResource* previous_ = nullptr;
+};
+
+class ResourceList final : public LoopResource {
+  public:
+    ResourceList() noexcept { next_ = previous_ = this; }
+    void add(LoopResource& resource) noexcept {
+        resource.next_ = this;
+        resource.previous_ = previous_;
+        previous_->next_ = &resource;
+        previous_ = &resource;
+    }
+    void close_all() noexcept {
+        while (next_ != this) {
+            LoopResource& first = *next_;
+            first.unlink();
+            first.loop_closed();
+        }
+    }
+    void loop_closed() noexcept override {}
+};
+
 struct LoopState : LoopLinks {
     ReadyQueue* ready = nullptr;  // the loop's own
     std::int32_t tid = 0;         // of the thread that runs it
@@ -57,6 +103,8 @@ struct LoopState : LoopLinks {
     bool executor_shut_down = false;
     GeneratorLinks generators;  // a circular list of those begun and not ended
     bool generators_shut_down = false;
+
+    ResourceList resources;
 
     // How much ran since the kernel was last asked, and when that was.
     std::uint32_t turns_since_poll = 0;
@@ -101,5 +149,9 @@ struct EventLoop::Internals {
     // From a signal handler: counts one Ctrl-C and wakes the loop.
     static void interrupt(EventLoop& loop) noexcept;
 };
+
+inline void detail::LoopResource::link(EventLoop& loop) noexcept {
+    EventLoop::Internals::state(loop).resources.add(*this);
+}
 
 }  // namespace asyncio

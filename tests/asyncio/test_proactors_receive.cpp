@@ -197,6 +197,31 @@ TEST_P(ProactorReceive, MuchMoreThanTheBuffersHold) {
     }
 }
 
+TEST_P(ProactorReceive, CancelledWhileOutOfBuffersIsCancelled) {
+    const std::string sent = numbered(150'000);
+    std::vector<std::unique_ptr<SocketPair>> pairs;
+    std::vector<std::unique_ptr<Receiver>> receivers;
+    for (std::size_t i = 0; i < 40; ++i) {
+        pairs.push_back(std::make_unique<SocketPair>());
+        put((*pairs.back())[1], sent);
+        receivers.push_back(std::make_unique<Receiver>((*pairs.back())[0]));
+        Receiver& receiver = *receivers.back();
+        receiver.then = [&] { cancel(receiver); };
+        submit(receiver);
+    }
+    for (const auto& receiver : receivers) {
+        run(*receiver);
+        EXPECT_EQ(receiver->seen.back(), (Completion{-ECANCELED, false}));
+        receiver->then = {};
+        submit(*receiver);
+    }
+    for (const auto& receiver : receivers) {
+        run_until([&] { return receiver->text.size() >= sent.size(); });
+        EXPECT_TRUE(receiver->text == sent);
+        end(*receiver);
+    }
+}
+
 TEST_P(ProactorReceive, ABusyConnectionLeavesTheOthersTheirTurn) {
     SocketPair busy, quiet;
     Receiver loud(busy[0]), soft(quiet[0]);

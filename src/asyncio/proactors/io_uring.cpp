@@ -496,8 +496,10 @@ class IoUringProactor final : public Proactor {
             const std::uint32_t mask = relevant(operation, result);
             return mask != 0 ? static_cast<int>(mask) : -ECANCELED;
         }
-        // A worker thread of the kernel that was interrupted says so.
-        const bool stopped = result == -EAGAIN || result == -EINTR;
+        // A worker thread of the kernel that was interrupted says so. A receive that found no
+        // buffer would have gone on.
+        const bool stopped = result == -EAGAIN || result == -EINTR ||
+                             (result == -ENOBUFS && provides_buffer(operation));
         return stopped && !may_go_on ? -ECANCELED : result;
     }
 

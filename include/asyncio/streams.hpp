@@ -1,0 +1,283 @@
+// asyncio/streams.hpp - connections to read from and to write to.
+//
+//   Coroutine<void> echo(StreamReader reader, StreamWriter writer) {
+//       while (auto line = co_await anext(reader)) {
+//           writer.write(*line);
+//           co_await writer.drain();
+//       }
+//       writer.close();
+//       co_await writer.wait_closed();
+//   }
+//   Server server = co_await start_server(echo, "127.0.0.1", 8888);
+//   auto [reader, writer] = co_await open_connection("127.0.0.1", 8888);
+//
+// Readers and writers are handles: copies name the same stream, as Python references do. When
+// the last handle of a writer that was not closed goes, the connection is closed, with a
+// warning in debug mode.
+//
+// Thread: the loop's own only.
+//
+// Source: Python's asyncio.streams.
+#pragma once
+
+#include <any>
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <asyncio/base_events.hpp>
+#include <asyncio/coroutines.hpp>
+#include <asyncio/streams_detail.hpp>
+#include <asyncio/tasks.hpp>
+#include <asyncio/transports.hpp>
+
+namespace asyncio {
+
+// The receiving end. One task reads at a time: a second one gets RuntimeError while the first
+// still waits. A cancelled read loses nothing: what came for it is there for the next one.
+class StreamReader {
+  public:
+    // `limit`: how long a line may be, in bytes; above twice as much of unread data the
+    // transport is asked to pause. On the current loop unless one is given.
+    // Throws: ValueError unless limit > 0.
+    explicit StreamReader(std::ptrdiff_t limit = 64 * 1024)
+        : StreamReader(get_event_loop(), limit) {}
+    explicit StreamReader(EventLoop& loop, std::ptrdiff_t limit = 64 * 1024)
+        : state_(new detail::ReaderState(loop, limit)) {}
+
+    // Up to `n` bytes, as soon as there are any; empty at the end of file. A negative `n` reads
+    // until the end of file.
+    // Throws, as all of them: what set_exception() was given, an error of the connection.
+    detail::Read<detail::SomeWaiter, std::ptrdiff_t> read(std::ptrdiff_t n = -1) const {
+        return detail::Read<detail::SomeWaiter, std::ptrdiff_t>(state_, n);
+    }
+    // The same into the caller's memory, which has to live until then; 0 at the end of file. No
+    // allocation, and no copy but the one.
+    detail::Read<detail::IntoWaiter, std::span<std::byte>> read_into(
+        std::span<std::byte> memory) const {
+        return detail::Read<detail::IntoWaiter, std::span<std::byte>>(state_, memory);
+    }
+    detail::Read<detail::IntoWaiter, std::span<std::byte>> read_into(std::span<char> memory) const {
+        return read_into(std::as_writable_bytes(memory));
+    }
+    // Through the next '\n'. At the end of file what is left, perhaps nothing.
+    // Throws: ValueError for a line longer than the limit, which is dropped if it is complete;
+    // else what came of it is.
+    detail::Read<detail::ReadLine> readline() const {
+        return detail::Read<detail::ReadLine>(state_);
+    }
+    // Exactly `n` bytes, whatever the limit.
+    // Throws: ValueError for a negative `n`; IncompleteReadError, with what came, at the end.
+    detail::Read<detail::ExactlyWaiter, std::size_t> readexactly(std::ptrdiff_t n) const;
+    // Through `separator`, or through that one of several that ends first.
+    // Throws: ValueError for an empty one; IncompleteReadError, with what came, at the end of
+    // file; LimitOverrunError, with the data left in the reader, above the limit.
+    detail::Read<detail::UntilWaiter, std::vector<std::string>> readuntil(
+        std::string separator = "\n") const;
+    detail::Read<detail::UntilWaiter, std::vector<std::string>> readuntil(
+        std::vector<std::string> separators) const;
+    // Line by line: `while (auto line = co_await anext(reader))`.
+    detail::Read<detail::NextLine> anext() const { return detail::Read<detail::NextLine>(state_); }
+
+    // Nothing is left, and nothing will come.
+    [[nodiscard]] bool at_eof() const noexcept { return state_->at_eof(); }
+    // Null when there is none.
+    [[nodiscard]] std::exception_ptr exception() const noexcept { return state_->exception(); }
+
+    // For protocols, and for tests that play the connection.
+    void feed_data(std::string_view data) const { state_->feed_data(data); }
+    void feed_eof() const { state_->feed_eof(); }
+    // Ends the read that waits, and every later one, with `error`.
+    template <class E>
+    void set_exception(E&& error) const {
+        state_->set_exception(detail::to_exception(std::forward<E>(error)));
+    }
+    // Throws: RuntimeError the second time.
+    void set_transport(std::shared_ptr<ReadTransport> transport) const {
+        state_->set_transport(std::move(transport));
+    }
+
+    [[nodiscard]] std::string repr() const { return state_->repr(); }
+    friend bool operator==(const StreamReader&, const StreamReader&) noexcept = default;
+
+    // Private to the library.
+    explicit StreamReader(detail::Ref<detail::ReaderState> state) noexcept
+        : state_(std::move(state)) {}
+    [[nodiscard]] const detail::Ref<detail::ReaderState>& state() const noexcept { return state_; }
+
+  private:
+    detail::Ref<detail::ReaderState> state_;
+};
+
+class StreamReaderProtocol;
+
+// The sending end.
+class StreamWriter {
+  public:
+    StreamWriter(std::shared_ptr<Transport> transport,
+                 std::shared_ptr<StreamReaderProtocol> protocol, std::optional<StreamReader> reader,
+                 EventLoop& loop);
+
+    // Sends what can be sent at once, and buffers the rest. Follow it with drain().
+    // Throws: RuntimeError after write_eof().
+    void write(std::string_view data) const;
+    void write(std::span<const std::byte> data) const;
+    void write(const char* text) const { write(std::string_view(text)); }
+    template <std::ranges::input_range Pieces>
+        requires std::convertible_to<std::ranges::range_reference_t<Pieces>, std::string_view>
+    void writelines(Pieces&& pieces) const {
+        transport()->writelines(std::forward<Pieces>(pieces));
+    }
+    // Waits while more is buffered than the transport's high-water mark. Several may wait.
+    // Throws: ConnectionResetError once the connection is lost, and an error of the reader.
+    // Cancellation: nothing happens to what was written.
+    detail::Drain drain() const { return detail::Drain(state_); }
+
+    void write_eof() const { transport()->write_eof(); }
+    [[nodiscard]] bool can_write_eof() const { return transport()->can_write_eof(); }
+    // Sends what is buffered, and closes both directions.
+    void close() const { transport()->close(); }
+    [[nodiscard]] bool is_closing() const { return transport()->is_closing(); }
+    // Returns when the connection is closed. Throws: the error that ended it.
+    Coroutine<void> wait_closed() const;
+
+    // See BaseTransport.
+    template <class T>
+    [[nodiscard]] std::optional<T> get_extra_info(std::string_view name) const {
+        return transport()->get_extra_info<T>(name);
+    }
+    template <class T>
+    [[nodiscard]] T get_extra_info(std::string_view name, T otherwise) const {
+        return transport()->get_extra_info<T>(name, std::move(otherwise));
+    }
+    [[nodiscard]] const std::shared_ptr<Transport>& transport() const noexcept;
+
+    [[nodiscard]] std::string repr() const;
+    friend bool operator==(const StreamWriter&, const StreamWriter&) noexcept = default;
+
+    // Private to the library.
+    [[nodiscard]] const detail::Ref<detail::WriterState>& state() const noexcept { return state_; }
+
+  private:
+    detail::Ref<detail::WriterState> state_;
+};
+
+namespace detail {
+
+// What start_server() calls for each connection.
+class ClientHandler {
+  public:
+    virtual ~ClientHandler();
+    // The task that serves it, if the handler is a coroutine.
+    virtual AnyTask start(EventLoop& loop, StreamReader reader, StreamWriter writer) = 0;
+};
+
+template <class F>
+class ClientHandlerOf final : public ClientHandler {
+  public:
+    explicit ClientHandlerOf(F function) : function_(std::move(function)) {}
+    AnyTask start(EventLoop& loop, StreamReader reader, StreamWriter writer) override {
+        using Result = std::invoke_result_t<F&, StreamReader, StreamWriter>;
+        if constexpr (CoroutineLike<Result>) {
+            return loop.create_task(std::invoke(function_, std::move(reader), std::move(writer)));
+        } else {
+            std::invoke(function_, std::move(reader), std::move(writer));
+            return {};
+        }
+    }
+
+  private:
+    F function_;
+};
+
+}  // namespace detail
+
+// Feeds a StreamReader from a transport. With a handler it is the server's side, and calls that
+// when the connection is made.
+class StreamReaderProtocol : public Protocol,
+                             public std::enable_shared_from_this<StreamReaderProtocol> {
+  public:
+    explicit StreamReaderProtocol(StreamReader reader,
+                                  std::shared_ptr<detail::ClientHandler> handler = nullptr);
+    ~StreamReaderProtocol() override;
+
+    void connection_made(std::shared_ptr<Transport> transport) override;
+    void connection_lost(std::exception_ptr error) override;
+    void data_received(std::string_view data) override;
+    bool eof_received() override;
+    void pause_writing() override;
+    void resume_writing() override;
+
+    // Private to the library.
+    [[nodiscard]] bool must_drain() const noexcept { return paused_ || lost_; }
+    [[nodiscard]] bool serves() const noexcept { return handler_ != nullptr; }
+    Coroutine<void> wait_drained();
+    Coroutine<void> wait_closed();
+    // After start_tls().
+    void replace_transport(const std::shared_ptr<Transport>& transport);
+
+  private:
+    class Wait;
+    struct WaitFor;
+
+    detail::Ref<detail::ReaderState> reader_;
+    std::shared_ptr<detail::ClientHandler> handler_;
+    bool over_ssl_ = false;
+    bool paused_ = false;
+    bool lost_ = false;
+    std::exception_ptr error_;  // that ended the connection
+    detail::LoopBinding loop_;
+    detail::WaitLine draining_;
+    detail::WaitLine closing_;
+};
+
+using StreamPair = std::pair<StreamReader, StreamWriter>;
+
+// Connects and gives a reader and a writer. Options, errors and cancellation as
+// EventLoop::create_connection(), and `limit` as StreamReader's.
+Coroutine<StreamPair> open_connection(std::string host, int port, ConnectionOptions options = {});
+Coroutine<StreamPair> open_connection(ConnectionOptions options);
+
+namespace detail {
+Coroutine<Server> serve_streams(std::shared_ptr<ClientHandler> handler,
+                                std::vector<std::string> hosts, int port, ServerOptions options);
+Coroutine<Server> serve_streams(std::shared_ptr<ClientHandler> handler, ServerOptions options);
+
+template <class F>
+concept ConnectionHandler = std::invocable<std::decay_t<F>&, StreamReader, StreamWriter>;
+template <ConnectionHandler F>
+std::shared_ptr<ClientHandler> make_handler(F&& handler) {
+    return std::make_shared<ClientHandlerOf<std::decay_t<F>>>(std::forward<F>(handler));
+}
+}  // namespace detail
+
+// Calls `handler(reader, writer)` for each connection: a coroutine function or lambda, which
+// then runs as a task, or a plain function. The handler lives until its last task is done. What
+// a task throws is reported, and its connection closed.
+// Options and errors as EventLoop::create_server(), and `limit` as StreamReader's.
+template <detail::ConnectionHandler F>
+Coroutine<Server> start_server(F&& handler, std::string host, int port,
+                               ServerOptions options = {}) {
+    return detail::serve_streams(detail::make_handler(std::forward<F>(handler)), {std::move(host)},
+                                 port, std::move(options));
+}
+template <detail::ConnectionHandler F>
+Coroutine<Server> start_server(F&& handler, std::vector<std::string> hosts, int port,
+                               ServerOptions options = {}) {
+    return detail::serve_streams(detail::make_handler(std::forward<F>(handler)), std::move(hosts),
+                                 port, std::move(options));
+}
+template <detail::ConnectionHandler F>
+Coroutine<Server> start_server(F&& handler, ServerOptions options) {
+    return detail::serve_streams(detail::make_handler(std::forward<F>(handler)),
+                                 std::move(options));
+}
+
+}  // namespace asyncio

@@ -1,0 +1,52 @@
+// The protocol of a byte transport: which kind it is, found out once, and the calls to it.
+#pragma once
+
+#include <asyncio/protocols.hpp>
+#include <memory>
+#include <string_view>
+
+namespace asyncio::detail {
+
+class ProtocolSlot {
+  public:
+    // Throws: TypeError unless it is a Protocol or a BufferedProtocol.
+    void set(std::shared_ptr<BaseProtocol> protocol);
+    // Gives it up, for its owner to destroy when nothing of it runs any more.
+    [[nodiscard]] std::shared_ptr<BaseProtocol> take() noexcept {
+        return std::exchange(protocol_, nullptr);
+    }
+    [[nodiscard]] const std::shared_ptr<BaseProtocol>& get() const noexcept { return protocol_; }
+    [[nodiscard]] explicit operator bool() const noexcept { return protocol_ != nullptr; }
+
+    // Each keeps the protocol alive for as long as it runs, whatever it does to its transport.
+    void connection_made(std::shared_ptr<Transport> transport);
+    [[nodiscard]] bool eof_received();
+    // Hands `data` on, to a BufferedProtocol in as many pieces as its buffers ask for, until
+    // `stopped()`. What was not handed on is returned.
+    // Throws: what the protocol throws; RuntimeError for a buffer of no size.
+    template <class Stopped>
+    std::string_view receive(std::string_view data, Stopped stopped) {
+        const std::shared_ptr<BaseProtocol> keep = protocol_;
+        if (!buffered_) {
+            static_cast<Protocol&>(*protocol_).data_received(data);
+            return {};
+        }
+        while (!data.empty() && !stopped()) {
+            // It may have been exchanged for one of the other kind.
+            if (!buffered_) return receive(data, stopped);
+            data.remove_prefix(fill_buffer(data));
+        }
+        return data;
+    }
+
+  private:
+    [[nodiscard]] ConnectionProtocol& connection() const noexcept {
+        return static_cast<ConnectionProtocol&>(*protocol_);
+    }
+    std::size_t fill_buffer(std::string_view data);
+
+    std::shared_ptr<BaseProtocol> protocol_;
+    bool buffered_ = false;
+};
+
+}  // namespace asyncio::detail

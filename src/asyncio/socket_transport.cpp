@@ -1,0 +1,415 @@
+#include "socket_transport.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include <asyncio/sockets.hpp>
+
+#include "server_state.hpp"
+#include "transport_errors.hpp"
+
+namespace asyncio::detail {
+
+namespace {
+
+constexpr const char* write_error = "Fatal write error on socket transport";
+
+void complete_waiter(const Future<void>& waiter) {
+    if (!waiter.done()) waiter.set_result();
+}
+
+void switch_off_nagle(int fd, int family) noexcept {
+    if (family != AF_INET && family != AF_INET6) return;
+    const int one = 1;
+    // Refused by what is a stream socket but not TCP; that is fine.
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+}  // namespace
+
+// ---- making it ----------------------------------------------------------------------------
+
+std::shared_ptr<SocketTransport> SocketTransport::make(EventLoop& loop, Descriptor socket,
+                                                       std::shared_ptr<BaseProtocol> protocol,
+                                                       Future<void> waiter,
+                                                       std::shared_ptr<ServerState> server) {
+    auto transport = std::make_shared<SocketTransport>(loop, std::move(socket), std::move(protocol),
+                                                       std::move(server));
+    transport->begin(std::move(waiter));
+    return transport;
+}
+
+SocketTransport::SocketTransport(EventLoop& loop, Descriptor socket,
+                                 std::shared_ptr<BaseProtocol> protocol,
+                                 std::shared_ptr<ServerState> server)
+    : loop_(loop), socket_(std::move(socket)), server_(std::move(server)) {
+    protocol_.set(std::move(protocol));
+    receive_.kind = Operation::Kind::recv;
+    receive_.multishot = true;
+    receive_.owned = true;
+    receive_.fd = socket_.get();
+    receive_.owner = this;
+    receive_.complete = &SocketTransport::received;
+    peer_.ask_peer(socket_.get());
+    int family = AF_INET;
+    if (peer_.known()) family = peer_.get().family();
+    switch_off_nagle(socket_.get(), family);
+}
+
+SocketTransport::~SocketTransport() = default;
+
+void SocketTransport::begin(Future<void> waiter) {
+    alive_ = self();
+    link(*loop_);
+    if (server_ != nullptr) server_->attach(*this);
+    loop_->call_soon([self = alive_] { self->protocol_.connection_made(self); });
+    loop_->call_soon([self = alive_] {
+        self->started_ = true;
+        self->start_receiving();
+    });
+    if (waiter) loop_->call_soon(complete_waiter, std::move(waiter));
+}
+
+void SocketTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
+    // Whoever runs right now keeps itself alive.
+    protocol_.set(std::move(protocol));
+}
+
+std::any SocketTransport::extra_info(std::string_view name) const {
+    const TransportSocket socket(socket_.get());
+    if (name == "socket") return socket;
+    if (name == "peername" && peer_.known()) return peer_.get();
+    try {
+        if (name == "peername" && socket_) return socket.getpeername();
+        if (name == "sockname" && socket_) return socket.getsockname();
+    } catch (const OSError&) {
+        // Not connected any more: not known.
+    }
+    return {};
+}
+
+std::string SocketTransport::repr() const {
+    std::string text = "<SocketTransport fd=" + std::to_string(socket_.get());
+    if (lost_) text += " closed";
+    if (closing_ && !lost_) text += " closing";
+    text += is_reading() ? " read=polling" : " read=idle";
+    text += " write=<bufsize=" + std::to_string(get_write_buffer_size()) + ">";
+    return text + ">";
+}
+
+// ---- reading ------------------------------------------------------------------------------
+
+void SocketTransport::start_receiving() {
+    if (!started_ || !is_reading()) return;
+    if (held_ != nullptr || has_end_) {
+        // Never out of the caller's own call.
+        if (!std::exchange(delivery_due_, true)) {
+            loop_->call_soon([self = self()] { self->deliver_held(); });
+        }
+    } else if (receive_.state == Operation::State::idle && !input_over_) {
+        proactor().submit(receive_);
+    }
+    // An operation that is still being cancelled is submitted again when it ends.
+}
+
+void SocketTransport::stop_receiving() {
+    if (receive_.state == Operation::State::idle) return;
+    stop_asked_ = true;
+    proactor().cancel(receive_);
+}
+
+void SocketTransport::received(Operation& operation, int result, bool more) {
+    auto& transport = *static_cast<SocketTransport*>(operation.owner);
+    const std::shared_ptr<SocketTransport> keep = more ? nullptr : transport.alive_;
+    if (result > 0) {
+        transport.take_input(
+            {static_cast<const char*>(operation.buffer), static_cast<std::size_t>(result)});
+    } else if (result == -ECANCELED) {
+        // Not where the loop closes: there it would only be cancelled again.
+        if (std::exchange(transport.stop_asked_, false)) transport.start_receiving();
+    } else {
+        transport.input_ended(result);
+    }
+    if (!more) transport.let_go_if_over();
+}
+
+void SocketTransport::take_input(std::string_view data) {
+    if (closing_) return;
+    // Usual: nothing of it is kept here.
+    if (!paused_ && held_ == nullptr) [[likely]] {
+        deliver(data);
+    } else if (held_ == nullptr) {
+        held_ = std::make_unique<std::string>(data);
+    } else {
+        held_->append(data);
+    }
+}
+
+void SocketTransport::deliver(std::string_view data) {
+    // Somebody may drop the last handle to it out of the protocol.
+    const std::shared_ptr<SocketTransport> keep = alive_;
+    try {
+        const auto rest = protocol_.receive(data, [this] { return !is_reading(); });
+        if (!rest.empty() && !closing_) held_ = std::make_unique<std::string>(rest);
+    } catch (...) {
+        fatal_error(current_error_unless_fatal(),
+                    "Fatal error: protocol.data_received() call failed.");
+    }
+}
+
+void SocketTransport::deliver_held() {
+    delivery_due_ = false;
+    if (!is_reading()) return;
+    if (held_ != nullptr) {
+        const std::unique_ptr<std::string> data = std::move(held_);
+        deliver(*data);
+    }
+    if (!is_reading()) return;
+    if (held_ == nullptr && has_end_) {
+        has_end_ = false;
+        end_of_input(end_);
+    } else {
+        start_receiving();
+    }
+}
+
+void SocketTransport::input_ended(int result) {
+    if (closing_) return;
+    if (paused_ || held_ != nullptr) {
+        has_end_ = true;
+        end_ = result;
+        start_receiving();
+    } else {
+        end_of_input(result);
+    }
+}
+
+void SocketTransport::end_of_input(int result) {
+    const std::shared_ptr<SocketTransport> keep = alive_;
+    input_over_ = true;
+    if (result < 0) {
+        fatal_error(make_os_error(-result, "receiving"), "Fatal read error on socket transport");
+        return;
+    }
+    try {
+        if (protocol_.eof_received()) return;
+    } catch (...) {
+        fatal_error(current_error_unless_fatal(),
+                    "Fatal error: protocol.eof_received() call failed.");
+        return;
+    }
+    close();
+}
+
+void SocketTransport::pause_reading() {
+    if (!is_reading()) return;
+    paused_ = true;
+    stop_receiving();
+}
+
+void SocketTransport::resume_reading() {
+    if (closing_ || !paused_) return;
+    paused_ = false;
+    start_receiving();
+}
+
+// ---- writing ------------------------------------------------------------------------------
+
+bool SocketTransport::may_write(std::size_t size) {
+    if (eof_written_) throw RuntimeError("Cannot call write() after write_eof()");
+    if (size == 0) return false;
+    if (lost_count_ == 0) [[likely]]
+        return true;
+    count_lost_write(lost_count_);
+    return false;
+}
+
+// How much of `data` the kernel took, or -1 after a fatal error.
+std::ptrdiff_t SocketTransport::send_now(std::string_view data) {
+    for (;;) {
+        const ssize_t sent =
+            ::send(socket_.get(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent >= 0) return sent;
+        if (errno == EAGAIN) return 0;
+        if (errno == EINTR) continue;
+        fatal_error(make_os_error(errno, "sending"), write_error);
+        return -1;
+    }
+}
+
+void SocketTransport::write(std::string_view data) {
+    if (!may_write(data.size())) return;
+    if (unsent_ == nullptr) {
+        const std::ptrdiff_t sent = send_now(data);
+        if (sent < 0 || static_cast<std::size_t>(sent) == data.size()) return;
+        data.remove_prefix(static_cast<std::size_t>(sent));
+    }
+    send_later(data);
+}
+
+void SocketTransport::write_pieces(std::span<const std::string_view> pieces) {
+    std::size_t size = 0;
+    for (const std::string_view piece : pieces) size += piece.size();
+    if (!may_write(size)) return;
+    std::size_t sent = 0;
+    if (unsent_ == nullptr) {
+        std::array<iovec, 64> parts;
+        const std::size_t count = std::min(pieces.size(), parts.size());
+        for (std::size_t i = 0; i < count; ++i) {
+            parts[i] = {const_cast<char*>(pieces[i].data()), pieces[i].size()};
+        }
+        msghdr message{};
+        message.msg_iov = parts.data();
+        message.msg_iovlen = count;
+        const ssize_t result = ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (result < 0 && errno != EAGAIN && errno != EINTR) {
+            fatal_error(make_os_error(errno, "sending"), write_error);
+            return;
+        }
+        sent = result > 0 ? static_cast<std::size_t>(result) : 0;
+    }
+    for (std::string_view piece : pieces) {
+        const std::size_t skip = std::min(sent, piece.size());
+        sent -= skip;
+        piece.remove_prefix(skip);
+        if (!piece.empty()) send_later(piece);
+    }
+}
+
+void SocketTransport::send_later(std::string_view data) {
+    if (unsent_ == nullptr) {
+        unsent_ = std::make_unique<WriteBuffer>(socket_.get(), true, this, &SocketTransport::sent);
+    }
+    unsent_->append(data);
+    if (!unsent_->busy()) unsent_->submit(proactor());
+    flow_.grown(unsent_->size(), *loop_, *this);
+}
+
+void SocketTransport::sent(Operation& operation, int result, bool) {
+    auto& transport = *static_cast<SocketTransport*>(operation.owner);
+    const std::shared_ptr<SocketTransport> keep = transport.alive_;
+    transport.buffer_sent(result);
+    transport.let_go_if_over();
+}
+
+void SocketTransport::buffer_sent(int result) {
+    if (lost_count_ != 0) {  // nothing more of it goes out
+        unsent_.reset();
+        return;
+    }
+    if (result < 0) {
+        fatal_error(make_os_error(-result, "sending"), write_error);
+        unsent_.reset();
+        return;
+    }
+    unsent_->consume(static_cast<std::size_t>(result));
+    flow_.shrunk(unsent_->size(), *loop_, *this);  // may append
+    if (lost_count_ != 0) {
+        unsent_.reset();
+    } else if (unsent_->size() == 0) {
+        unsent_.reset();
+        buffer_empty();
+    } else if (!unsent_->busy()) {
+        unsent_->submit(proactor());
+    }
+}
+
+void SocketTransport::buffer_empty() {
+    if (closing_) {
+        ++lost_count_;
+        lose(nullptr);
+    } else if (eof_written_) {
+        ::shutdown(socket_.get(), SHUT_WR);
+    }
+}
+
+void SocketTransport::write_eof() {
+    if (closing_ || eof_written_) return;
+    eof_written_ = true;
+    if (unsent_ == nullptr) ::shutdown(socket_.get(), SHUT_WR);
+}
+
+void SocketTransport::set_write_buffer_limits(WriteBufferLimits limits) {
+    flow_.set_limits(limits);
+    flow_.grown(get_write_buffer_size(), *loop_, *this);
+}
+
+// ---- the end ------------------------------------------------------------------------------
+
+void SocketTransport::close() {
+    if (closing_) return;
+    closing_ = true;
+    held_.reset();
+    stop_receiving();
+    if (unsent_ == nullptr) schedule_lost(nullptr);
+}
+
+void SocketTransport::fatal_error(std::exception_ptr error, const char* message) {
+    // A peer that goes away is nothing to report.
+    if (!holds_exception<OSError>(error)) report_of_transport(*loop_, *this, message, error);
+    force_close(std::move(error));
+}
+
+void SocketTransport::force_close(std::exception_ptr error) {
+    if (lost_count_ != 0) return;
+    if (unsent_ != nullptr) {
+        unsent_->drop();
+        unsent_->cancel(proactor());
+    }
+    closing_ = true;
+    held_.reset();
+    stop_receiving();
+    schedule_lost(std::move(error));
+}
+
+void SocketTransport::schedule_lost(std::exception_ptr error) {
+    ++lost_count_;
+    loop_->call_soon([self = self(), error = std::move(error)] { self->lose(error); });
+}
+
+void SocketTransport::lose(const std::exception_ptr& error) {
+    const std::shared_ptr<SocketTransport> keep = alive_;
+    struct Finally {
+        SocketTransport& transport;
+        ~Finally() {
+            transport.give_back();
+            transport.let_go_if_over();
+        }
+    };
+    const Finally finally{*this};
+    guard_callback(*loop_, *this, "protocol.connection_lost() failed",
+                   [&] { protocol_.get()->connection_lost(error); });
+}
+
+void SocketTransport::give_back() noexcept {
+    lost_ = true;
+    if (socket_) proactor().forget(socket_.get());
+    socket_.reset();
+    const std::shared_ptr<BaseProtocol> protocol = protocol_.take();
+    const std::shared_ptr<ServerState> server = std::move(server_);
+    if (server != nullptr) server->detach(*this);
+    unlink();
+}
+
+void SocketTransport::let_go_if_over() noexcept {
+    const bool busy =
+        receive_.state != Operation::State::idle || (unsent_ != nullptr && unsent_->busy());
+    if (lost_ && !busy) alive_.reset();
+}
+
+void SocketTransport::loop_closed() noexcept {
+    const std::shared_ptr<SocketTransport> keep = alive_;
+    if (!closing_) report_unclosed(*loop_, *this);
+    closing_ = true;
+    ++lost_count_;
+    held_.reset();
+    unsent_.reset();
+    give_back();
+    alive_.reset();
+}
+
+}  // namespace asyncio::detail

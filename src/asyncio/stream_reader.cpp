@@ -1,0 +1,403 @@
+#include <asyncio/streams.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+#include <asyncio/events.hpp>
+
+namespace asyncio {
+
+namespace detail {
+
+namespace {
+
+// A buffer that once was large is not kept for an idle connection.
+constexpr std::size_t kept_capacity = 256;
+
+std::exception_ptr overrun(const char* message, std::size_t consumed) {
+    return std::make_exception_ptr(LimitOverrunError(message, consumed));
+}
+
+constexpr const char* found_too_late = "Separator is found, but chunk is longer than limit";
+constexpr const char* not_found_yet = "Separator is not found, and chunk exceed the limit";
+
+// A read that is woken by its end, not by data.
+struct Found {
+    std::size_t end = std::string_view::npos;  // behind the separator
+    std::size_t begin = 0;                     // the separator
+};
+
+}  // namespace
+
+// ---- one who reads ------------------------------------------------------------------------
+
+bool ReadWaiter::await_ready() {
+    ReaderState& reader = *reader_;
+    if (reader.exception_) [[unlikely]] {
+        error_ = reader.exception_;
+        return true;
+    }
+    return advance(reader);
+}
+
+void ReadWaiter::suspend(FrameLink frame) {
+    TaskBase& task = require_current_task("reading from a stream");
+    ReaderState& reader = *reader_;
+    if (reader.waiter_ != nullptr) {
+        throw RuntimeError(std::string(name_) +
+                           "() called while another coroutine is already waiting for incoming "
+                           "data");
+    }
+    if (&task.loop() != &reader.loop()) {
+        throw RuntimeError(std::string(name_) +
+                           "() called on a stream of another event loop; each loop needs its own");
+    }
+    // What is read may need more than the buffer holds before it pauses.
+    if (reader.paused_) {
+        reader.paused_ = false;
+        reader.transport_->resume_reading();
+    }
+    task_ = &task;
+    phase_ = Phase::waiting;
+    reader.waiter_ = this;
+    task.suspend(frame, this);
+    if (task.must_cancel()) [[unlikely]]
+        task.hand_on_cancel();
+}
+
+bool ReadWaiter::request_cancel(const CancelMessage& message) {
+    if (phase_ != Phase::waiting) return false;
+    if (message) message_ = std::make_unique<CancelMessage>(message);
+    reader_->waiter_ = nullptr;
+    phase_ = Phase::cancelled;
+    task_->wake();
+    return true;
+}
+
+void ReadWaiter::leave() noexcept {
+    if (phase_ == Phase::waiting) reader_->waiter_ = nullptr;
+}
+
+void ReadWaiter::fail() {
+    const bool cancelled = phase_ == Phase::cancelled;
+    phase_ = Phase::idle;
+    if (cancelled || (task_ != nullptr && task_->must_cancel())) {
+        put_back(*reader_);
+        task_->throw_if_cancelled(cancelled);
+        throw message_ ? CancelledError(**message_) : CancelledError();
+    }
+    std::rethrow_exception(error_);
+}
+
+// ---- what is read from --------------------------------------------------------------------
+
+ReaderState::ReaderState(EventLoop& loop, std::ptrdiff_t limit)
+    : loop_(loop), limit_(static_cast<std::size_t>(limit)) {
+    if (limit <= 0) throw ValueError("Limit cannot be <= 0");
+}
+
+void ReaderState::feed_data(std::string_view data) {
+    if (eof_) throw RuntimeError("feed_data after feed_eof");
+    if (data.empty()) return;
+    if (waiter_ == nullptr) {
+        append(data);
+        pause_if_full();
+        return;
+    }
+    const bool straight = start_ == buffer_.size() && waiter_->take_straight(*this, data);
+    if (!data.empty()) append(data);
+    if (straight || waiter_->advance(*this)) wake_waiter();
+    if (waiter_ == nullptr) pause_if_full();
+}
+
+void ReaderState::feed_eof() {
+    eof_ = true;
+    if (waiter_ == nullptr) return;
+    waiter_->advance(*this);
+    wake_waiter();
+}
+
+void ReaderState::set_exception(std::exception_ptr error) {
+    exception_ = std::move(error);
+    if (waiter_ == nullptr) return;
+    waiter_->set_error(exception_);
+    wake_waiter();
+}
+
+void ReaderState::wake_waiter() noexcept {
+    std::exchange(waiter_, nullptr)->wake();
+}
+
+void ReaderState::set_transport(std::shared_ptr<ReadTransport> transport) {
+    if (transport_ != nullptr) throw RuntimeError("Transport already set");
+    transport_ = std::move(transport);
+}
+
+void ReaderState::replace_transport(std::shared_ptr<ReadTransport> transport) {
+    transport_ = std::move(transport);
+    paused_ = false;
+}
+
+void ReaderState::append(std::string_view data) {
+    if (start_ > 0 && buffer_.size() + data.size() > buffer_.capacity()) {
+        buffer_.erase(0, start_);
+        start_ = 0;
+    }
+    buffer_.append(data);
+}
+
+void ReaderState::discard(std::size_t count) {
+    start_ += count;
+    if (start_ == buffer_.size()) {
+        start_ = 0;
+        buffer_.clear();
+        if (buffer_.capacity() > kept_capacity) std::string().swap(buffer_);
+    }
+    resume_if_room();
+}
+
+std::string ReaderState::take(std::size_t count) {
+    std::string taken;
+    if (start_ == 0 && count == buffer_.size() && count > kept_capacity) {
+        taken = std::move(buffer_);
+        buffer_ = std::string();
+    } else {
+        taken = buffered().substr(0, count);
+    }
+    discard(buffer_.empty() ? 0 : count);
+    return taken;
+}
+
+void ReaderState::put_back(std::string_view data) {
+    if (data.empty()) return;
+    std::string all(data);
+    all += buffered();
+    buffer_ = std::move(all);
+    start_ = 0;
+}
+
+void ReaderState::pause_if_full() {
+    if (transport_ == nullptr || paused_ || buffered().size() <= 2 * limit_) return;
+    try {
+        transport_->pause_reading();
+        paused_ = true;
+    } catch (const NotImplementedError&) {
+        // It cannot be paused; there is nothing to try again.
+        transport_ = nullptr;
+    }
+}
+
+void ReaderState::resume_if_room() {
+    if (!paused_ || buffered().size() > limit_) return;
+    paused_ = false;
+    transport_->resume_reading();
+}
+
+std::string ReaderState::repr() const {
+    std::string text = "<StreamReader";
+    if (!buffered().empty()) text += " " + std::to_string(buffered().size()) + " bytes";
+    if (eof_) text += " eof";
+    if (limit_ != 64 * 1024) text += " limit=" + std::to_string(limit_);
+    if (waiter_ != nullptr) text += " waiter";
+    if (exception_) text += " exception=" + describe_exception(exception_);
+    if (transport_ != nullptr) text += " transport=" + transport_->repr();
+    if (paused_) text += " paused";
+    return text + ">";
+}
+
+// ---- read(n), read(-1) --------------------------------------------------------------------
+
+bool SomeWaiter::advance(ReaderState& reader) {
+    if (size_ == 0) return true;
+    const std::size_t there = reader.buffered().size();
+    if (size_ < 0) {
+        if (there > 0) result_.empty() ? result_ = reader.take_all() : result_ += reader.take_all();
+        return reader.has_eof();
+    }
+    if (there == 0) return reader.has_eof();
+    result_ = reader.take(std::min(there, static_cast<std::size_t>(size_)));
+    return true;
+}
+
+bool SomeWaiter::take_straight(ReaderState&, std::string_view& data) {
+    if (size_ < 0) {
+        result_ += data;
+        data = {};
+        return false;
+    }
+    result_ = data.substr(0, static_cast<std::size_t>(size_));
+    data.remove_prefix(result_.size());
+    return true;
+}
+
+void SomeWaiter::put_back(ReaderState& reader) {
+    reader.put_back(std::exchange(result_, {}));
+}
+
+// ---- read_into() --------------------------------------------------------------------------
+
+void IntoWaiter::copy(std::string_view data) noexcept {
+    count_ = std::min(memory_.size(), data.size());
+    if (count_ > 0) std::memcpy(memory_.data(), data.data(), count_);
+}
+
+bool IntoWaiter::advance(ReaderState& reader) {
+    if (memory_.empty()) return true;
+    if (reader.buffered().empty()) return reader.has_eof();
+    copy(reader.buffered());
+    reader.discard(count_);
+    return true;
+}
+
+bool IntoWaiter::take_straight(ReaderState&, std::string_view& data) {
+    copy(data);
+    data.remove_prefix(count_);
+    return true;
+}
+
+void IntoWaiter::put_back(ReaderState& reader) {
+    reader.put_back({reinterpret_cast<const char*>(memory_.data()), std::exchange(count_, 0)});
+}
+
+// ---- readexactly() ------------------------------------------------------------------------
+
+bool ExactlyWaiter::advance(ReaderState& reader) {
+    if (reader.buffered().size() >= size_) {
+        result_ = reader.take(size_);
+        return true;
+    }
+    if (!reader.has_eof()) return false;
+    set_error(std::make_exception_ptr(IncompleteReadError(reader.take_all(), size_)));
+    return true;
+}
+
+bool ExactlyWaiter::take_straight(ReaderState&, std::string_view& data) {
+    if (data.size() < size_) return false;
+    result_ = data.substr(0, size_);
+    data.remove_prefix(size_);
+    return true;
+}
+
+void ExactlyWaiter::put_back(ReaderState& reader) {
+    reader.put_back(std::exchange(result_, {}));
+}
+
+// ---- readline() ---------------------------------------------------------------------------
+
+bool LineWaiter::advance(ReaderState& reader) {
+    const std::string_view data = reader.buffered();
+    const std::size_t at = data.find('\n', searched_);
+    if (at != data.npos && at <= reader.limit()) {
+        result_ = reader.take(at + 1);
+        return true;
+    }
+    searched_ = data.size();
+    if (at == data.npos && data.size() <= reader.limit()) {
+        if (reader.has_eof()) result_ = reader.take_all();
+        return reader.has_eof();
+    }
+    // Too long: the line goes, or as much of it as came.
+    reader.discard(at != data.npos ? at + 1 : data.size());
+    set_error(
+        std::make_exception_ptr(ValueError(at != data.npos ? found_too_late : not_found_yet)));
+    return true;
+}
+
+bool LineWaiter::take_straight(ReaderState& reader, std::string_view& data) {
+    const std::size_t at = data.find('\n');
+    if (at == data.npos || at > reader.limit()) return false;
+    result_ = data.substr(0, at + 1);
+    data.remove_prefix(at + 1);
+    return true;
+}
+
+void LineWaiter::put_back(ReaderState& reader) {
+    reader.put_back(std::exchange(result_, {}));
+}
+
+// ---- readuntil() --------------------------------------------------------------------------
+
+namespace {
+
+// The separator that ends first.
+Found find_first(std::string_view data, const std::vector<std::string>& separators,
+                 std::size_t from) {
+    Found found;
+    for (const std::string& separator : separators) {
+        const std::size_t at = data.find(separator, from);
+        if (at == data.npos || at + separator.size() >= found.end) continue;
+        found = {.end = at + separator.size(), .begin = at};
+    }
+    return found;
+}
+
+std::size_t longest(const std::vector<std::string>& separators) {
+    std::size_t size = 0;
+    for (const std::string& separator : separators) size = std::max(size, separator.size());
+    return size;
+}
+
+}  // namespace
+
+bool UntilWaiter::advance(ReaderState& reader) {
+    const std::string_view data = reader.buffered();
+    const Found found = find_first(data, separators_, searched_);
+    if (found.end != data.npos) {
+        if (found.begin > reader.limit()) {
+            set_error(overrun(found_too_late, found.begin));
+        } else {
+            result_ = reader.take(found.end);
+        }
+        return true;
+    }
+    // A separator may have begun in what is there.
+    const std::size_t size = longest(separators_);
+    searched_ = data.size() + 1 > size ? data.size() + 1 - size : 0;
+    if (searched_ > reader.limit()) {
+        set_error(overrun(not_found_yet, searched_));
+        return true;
+    }
+    if (!reader.has_eof()) return false;
+    set_error(std::make_exception_ptr(IncompleteReadError(reader.take_all(), std::nullopt)));
+    return true;
+}
+
+bool UntilWaiter::take_straight(ReaderState& reader, std::string_view& data) {
+    const Found found = find_first(data, separators_, 0);
+    if (found.end == data.npos || found.begin > reader.limit()) return false;
+    result_ = data.substr(0, found.end);
+    data.remove_prefix(found.end);
+    return true;
+}
+
+void UntilWaiter::put_back(ReaderState& reader) {
+    reader.put_back(std::exchange(result_, {}));
+}
+
+}  // namespace detail
+
+// ---- StreamReader -------------------------------------------------------------------------
+
+detail::Read<detail::ExactlyWaiter, std::size_t> StreamReader::readexactly(std::ptrdiff_t n) const {
+    if (n < 0) throw ValueError("readexactly size can not be less than zero");
+    return detail::Read<detail::ExactlyWaiter, std::size_t>(state_, static_cast<std::size_t>(n));
+}
+
+detail::Read<detail::UntilWaiter, std::vector<std::string>> StreamReader::readuntil(
+    std::string separator) const {
+    return readuntil(std::vector<std::string>{std::move(separator)});
+}
+
+detail::Read<detail::UntilWaiter, std::vector<std::string>> StreamReader::readuntil(
+    std::vector<std::string> separators) const {
+    if (separators.empty()) throw ValueError("Separator should contain at least one element");
+    for (const std::string& separator : separators) {
+        if (separator.empty()) {
+            throw ValueError("Separator should be at least one-byte string");
+        }
+    }
+    return detail::Read<detail::UntilWaiter, std::vector<std::string>>(state_,
+                                                                       std::move(separators));
+}
+
+}  // namespace asyncio

@@ -1,0 +1,262 @@
+#include <asyncio/streams.hpp>
+
+#include <asyncio/futures.hpp>
+#include <asyncio/log.hpp>
+
+namespace asyncio {
+
+// ---- the writer's state -------------------------------------------------------------------
+
+namespace detail {
+
+WriterState::WriterState(std::shared_ptr<Transport> transport_given,
+                         std::shared_ptr<StreamReaderProtocol> protocol_given,
+                         Ref<ReaderState> reader_given, EventLoop& loop_given) noexcept
+    : transport(std::move(transport_given)),
+      protocol(std::move(protocol_given)),
+      reader(std::move(reader_given)),
+      loop(loop_given) {}
+
+WriterState::~WriterState() {
+    if (!transport->is_closing()) close_forgotten();
+}
+
+void WriterState::close_forgotten() noexcept {
+    try {
+        if (loop->is_closed()) {
+            log(LogLevel::warning, "loop is closed");
+            return;
+        }
+        if (loop->get_debug()) {
+            log(LogLevel::warning, "unclosed <StreamWriter transport=" + transport->repr() +
+                                       ">; call close() on every stream");
+        }
+        transport->close();
+    } catch (...) {
+        // Out of a destructor; there is nobody to tell.
+    }
+}
+
+bool DrainAwaiter::await_ready() const noexcept {
+    const WriterState& writer = *writer_;
+    return !(writer.reader && writer.reader->exception()) && !writer.protocol->must_drain() &&
+           !writer.transport->is_closing();
+}
+
+Coroutine<void> DrainAwaiter::wait(Ref<WriterState> writer) {
+    if (writer->reader && writer->reader->exception()) {
+        std::rethrow_exception(writer->reader->exception());
+    }
+    // So that a loop of write() and drain() comes to see that its connection is lost.
+    if (writer->transport->is_closing()) co_await sleep(0);
+    co_await writer->protocol->wait_drained();
+}
+
+ClientHandler::~ClientHandler() = default;
+
+}  // namespace detail
+
+// ---- StreamWriter -------------------------------------------------------------------------
+
+StreamWriter::StreamWriter(std::shared_ptr<Transport> transport,
+                           std::shared_ptr<StreamReaderProtocol> protocol,
+                           std::optional<StreamReader> reader, EventLoop& loop)
+    : state_(new detail::WriterState(std::move(transport), std::move(protocol),
+                                     reader ? reader->state() : nullptr, loop)) {}
+
+const std::shared_ptr<Transport>& StreamWriter::transport() const noexcept {
+    return state_->transport;
+}
+
+void StreamWriter::write(std::string_view data) const {
+    state_->transport->write(data);
+}
+
+void StreamWriter::write(std::span<const std::byte> data) const {
+    state_->transport->WriteTransport::write(data);
+}
+
+Coroutine<void> StreamWriter::wait_closed() const {
+    return state_->protocol->wait_closed();
+}
+
+std::string StreamWriter::repr() const {
+    std::string text = "<StreamWriter transport=" + transport()->repr();
+    if (state_->reader) text += " reader=" + state_->reader->repr();
+    return text + ">";
+}
+
+// ---- StreamReaderProtocol -----------------------------------------------------------------
+
+// Waits in one of the lines.
+class StreamReaderProtocol::Wait final : public detail::Waiter {
+  public:
+    Wait(StreamReaderProtocol& protocol, detail::WaitLine& line) noexcept
+        : protocol_(protocol), line_(line) {}
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> frame) {
+        line_.wait(*this, detail::FrameLink(frame), protocol_.loop_, "stream");
+    }
+    void await_resume() { finish_signal(); }
+
+  private:
+    StreamReaderProtocol& protocol_;
+    detail::WaitLine& line_;
+};
+
+struct StreamReaderProtocol::WaitFor {
+    StreamReaderProtocol& protocol;
+    detail::WaitLine& line;
+    using asyncio_native_awaiter = void;
+    Wait operator co_await() const noexcept { return {protocol, line}; }
+};
+
+namespace {
+
+void wake_all(detail::WaitLine& line) noexcept {
+    while (line.has_waiting()) line.wake_first_and_forget();
+}
+
+}  // namespace
+
+StreamReaderProtocol::StreamReaderProtocol(StreamReader reader,
+                                           std::shared_ptr<detail::ClientHandler> handler)
+    : reader_(reader.state()), handler_(std::move(handler)) {}
+
+StreamReaderProtocol::~StreamReaderProtocol() = default;
+
+void StreamReaderProtocol::connection_made(std::shared_ptr<Transport> transport) {
+    reader_->set_transport(transport);
+    over_ssl_ = transport->extra_info("sslcontext").has_value();
+    if (handler_ == nullptr) return;
+    EventLoop& loop = reader_->loop();
+    const StreamReader reader(reader_);
+    const AnyTask task =
+        handler_->start(loop, reader, StreamWriter(transport, shared_from_this(), reader, loop));
+    if (!task) return;
+    task.add_done_callback([transport, handler = handler_](const AnyFuture& future) {
+        if (future.cancelled()) {
+            transport->close();
+            return;
+        }
+        const std::exception_ptr error = future.exception();
+        if (!error) return;
+        ExceptionContext context;
+        context.message = "Unhandled exception in client_connected_cb";
+        context.exception = error;
+        context.transport = transport;
+        future.get_loop().call_exception_handler(context);
+        transport->close();
+    });
+}
+
+void StreamReaderProtocol::connection_lost(std::exception_ptr error) {
+    lost_ = true;
+    error_ = error;
+    if (error) {
+        reader_->set_exception(error);
+    } else {
+        reader_->feed_eof();
+    }
+    wake_all(closing_);
+    wake_all(draining_);
+    handler_.reset();
+}
+
+void StreamReaderProtocol::data_received(std::string_view data) {
+    reader_->feed_data(data);
+}
+
+bool StreamReaderProtocol::eof_received() {
+    reader_->feed_eof();
+    // TLS has no half-open connections.
+    return !over_ssl_;
+}
+
+void StreamReaderProtocol::pause_writing() {
+    paused_ = true;
+}
+
+void StreamReaderProtocol::resume_writing() {
+    paused_ = false;
+    wake_all(draining_);
+}
+
+Coroutine<void> StreamReaderProtocol::wait_drained() {
+    const auto keep = shared_from_this();
+    if (lost_) throw_os_error(ECONNRESET, "Connection lost");
+    if (!paused_) co_return;
+    co_await WaitFor{*this, draining_};
+    if (lost_ && error_) std::rethrow_exception(error_);
+}
+
+Coroutine<void> StreamReaderProtocol::wait_closed() {
+    const auto keep = shared_from_this();
+    if (!lost_) co_await WaitFor{*this, closing_};
+    if (error_) std::rethrow_exception(error_);
+}
+
+void StreamReaderProtocol::replace_transport(const std::shared_ptr<Transport>& transport) {
+    reader_->replace_transport(transport);
+    over_ssl_ = transport->extra_info("sslcontext").has_value();
+}
+
+// ---- connections and servers --------------------------------------------------------------
+
+namespace {
+
+struct NewStream {
+    StreamReader reader;
+    std::shared_ptr<StreamReaderProtocol> protocol;
+};
+
+NewStream new_stream(EventLoop& loop, std::size_t limit) {
+    const StreamReader reader(loop, static_cast<std::ptrdiff_t>(limit));
+    return {reader, std::make_shared<StreamReaderProtocol>(reader)};
+}
+
+detail::ProtocolFactory stream_factory(EventLoop& loop,
+                                       std::shared_ptr<detail::ClientHandler> handler,
+                                       std::size_t limit) {
+    return [&loop, handler = std::move(handler), limit]() -> std::shared_ptr<BaseProtocol> {
+        const StreamReader reader(loop, static_cast<std::ptrdiff_t>(limit));
+        return std::make_shared<StreamReaderProtocol>(reader, handler);
+    };
+}
+
+}  // namespace
+
+Coroutine<StreamPair> open_connection(std::string host, int port, ConnectionOptions options) {
+    EventLoop& loop = get_running_loop();
+    const NewStream stream = new_stream(loop, options.limit);
+    const detail::Connected made = co_await detail::connect_host(
+        loop, [&stream] { return stream.protocol; }, {std::move(host), port}, std::move(options));
+    co_return {stream.reader, StreamWriter(made.transport, stream.protocol, stream.reader, loop)};
+}
+
+Coroutine<StreamPair> open_connection(ConnectionOptions options) {
+    EventLoop& loop = get_running_loop();
+    const NewStream stream = new_stream(loop, options.limit);
+    const detail::Connected made = co_await detail::connect_socket(
+        loop, [&stream] { return stream.protocol; }, std::move(options));
+    co_return {stream.reader, StreamWriter(made.transport, stream.protocol, stream.reader, loop)};
+}
+
+Coroutine<Server> detail::serve_streams(std::shared_ptr<ClientHandler> handler,
+                                        std::vector<std::string> hosts, int port,
+                                        ServerOptions options) {
+    EventLoop& loop = get_running_loop();
+    ProtocolFactory factory = stream_factory(loop, std::move(handler), options.limit);
+    co_return co_await serve_hosts(loop, std::move(factory), std::move(hosts), port,
+                                   std::move(options));
+}
+
+Coroutine<Server> detail::serve_streams(std::shared_ptr<ClientHandler> handler,
+                                        ServerOptions options) {
+    EventLoop& loop = get_running_loop();
+    ProtocolFactory factory = stream_factory(loop, std::move(handler), options.limit);
+    co_return co_await serve_socket(loop, std::move(factory), std::move(options));
+}
+
+}  // namespace asyncio

@@ -1,0 +1,153 @@
+// Streams over real connections, on the proactor that ASYNCIO_PROACTOR names.
+#include <support/loop_fixture.hpp>
+
+namespace {
+
+using namespace asyncio;
+using namespace std::chrono_literals;
+
+class Streams : public LoopTest {
+  protected:
+    template <class Body>
+    void run(Body body) {
+        loop.run_until_complete(
+            loop.create_task([&body]() -> Coroutine<void> { co_await body(); }));
+    }
+};
+
+int port_of(const Server& server) {
+    return server.sockets().at(0).getsockname().port();
+}
+
+Coroutine<void> end(StreamWriter writer) {
+    writer.close();
+    co_await writer.wait_closed();
+}
+
+Coroutine<void> end(Server server) {
+    server.close();
+    co_await server.wait_closed();
+}
+
+Coroutine<void> echo(StreamReader reader, StreamWriter writer) {
+    for (;;) {
+        const std::string data = co_await reader.read(65536);
+        if (data.empty()) break;
+        writer.write(data);
+        co_await writer.drain();
+    }
+    co_await end(writer);
+}
+
+TEST_F(Streams, EchoByLine) {
+    run([]() -> Coroutine<void> {
+        Server server = co_await start_server(echo, "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(server));
+        for (int i = 0; i < 10; ++i) {
+            const std::string line = "line " + std::to_string(i) + "\n";
+            writer.write(line);
+            co_await writer.drain();
+            EXPECT_EQ(co_await reader.readline(), line);
+        }
+        writer.write_eof();
+        EXPECT_EQ(co_await reader.read(), "");
+        EXPECT_TRUE(reader.at_eof());
+        co_await end(writer);
+        co_await end(server);
+    });
+}
+
+TEST_F(Streams, MuchMoreThanAnyBufferBothWays) {
+    run([]() -> Coroutine<void> {
+        Server server = co_await start_server(echo, "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(server));
+        std::string sent(20'000'000, '\0');
+        for (std::size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>(i * 7 + i / 253);
+        writer.write(sent);
+        EXPECT_GT(writer.transport()->get_write_buffer_size(), 0U);
+        const std::string got =
+            co_await reader.readexactly(static_cast<std::ptrdiff_t>(sent.size()));
+        EXPECT_TRUE(got == sent);
+        co_await writer.drain();
+        co_await end(writer);
+        co_await end(server);
+    });
+}
+
+TEST_F(Streams, LinesByIteration) {
+    run([]() -> Coroutine<void> {
+        Server server = co_await start_server(
+            [](StreamReader, StreamWriter writer) -> Coroutine<void> {
+                writer.write("one\ntwo\nthree");
+                co_await end(writer);
+            },
+            "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(server));
+        std::vector<std::string> lines;
+        while (auto line = co_await anext(reader)) lines.push_back(*line);
+        EXPECT_EQ(lines, (std::vector<std::string>{"one\n", "two\n", "three"}));
+        co_await end(writer);
+        co_await end(server);
+    });
+}
+
+TEST_F(Streams, NobodyListens) {
+    run([]() -> Coroutine<void> {
+        Server server = co_await start_server(echo, "127.0.0.1", 0);
+        const int port = port_of(server);
+        co_await end(server);
+        auto outcome = co_await try_(open_connection("127.0.0.1", port));
+        EXPECT_TRUE(holds_exception<ConnectionRefusedError>(outcome.exception()));
+    });
+}
+
+TEST_F(Streams, HandlerThatThrowsIsReportedAndItsConnectionCloses) {
+    run([]() -> Coroutine<void> {
+        Server server = co_await start_server(
+            [](StreamReader, StreamWriter) -> Coroutine<void> {
+                throw ValueError("in a handler");
+                co_return;
+            },
+            "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(server));
+        EXPECT_EQ(co_await reader.read(), "");
+        co_await end(writer);
+        co_await end(server);
+    });
+    EXPECT_EQ(take_reports(),
+              std::vector<std::string>{"Unhandled exception in client_connected_cb"});
+}
+
+TEST_F(Streams, PlainHandlerAndForgottenWriter) {
+    run([]() -> Coroutine<void> {
+        int called = 0;
+        Server server = co_await start_server(
+            [&called](StreamReader, StreamWriter writer) {
+                ++called;
+                writer.write("bye");
+            },
+            "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(server));
+        EXPECT_EQ(co_await reader.read(), "bye");
+        EXPECT_EQ(called, 1);
+        co_await end(writer);
+        co_await end(server);
+    });
+}
+
+TEST_F(Streams, LoopClosedUnderOpenConnections) {
+    std::optional<StreamPair> kept;
+    std::optional<Server> server;
+    run([&]() -> Coroutine<void> {
+        server = co_await start_server(echo, "127.0.0.1", 0);
+        kept = co_await open_connection("127.0.0.1", port_of(*server));
+        kept->second.write("x");
+        EXPECT_EQ(co_await kept->first.read(1), "x");
+    });
+    close();
+    EXPECT_TRUE(kept->second.is_closing());
+    // The handler's.
+    EXPECT_EQ(take_reports(), std::vector<std::string>{"Task was destroyed but it is pending!"});
+}
+
+}  // namespace
