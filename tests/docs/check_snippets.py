@@ -1,8 +1,8 @@
 """Checks the code on the pages: check_snippets.py ROOT
 
-Every C++ block of README.md, CONTRIBUTING.md and docs/**/*.md has to be a region of an example:
-what stands between `// [name]` and `// [/name]` in examples/NAME.cpp or examples/NAME/*.cpp,
-which CMake builds and the tests run. Whitespace is not compared, so a page may break lines where
+Every C++ block of README.md, CONTRIBUTING.md, docs/**/*.md and examples/**/*.md has to be a region
+of an example: what stands between `// [name]` and `// [/name]` in a source below examples/, which
+CMake builds and the tests run. Whitespace is not compared, so a page may break lines where
 its columns need it. Every Python block has to be Python.
 """
 
@@ -58,12 +58,9 @@ def regions_of(path, name):
 
 
 def all_regions(root):
-    examples = root / "examples"
-    programs = sorted(examples.glob("*.cpp"))
-    parts = [part for program in programs for part in sorted(program.with_suffix("").glob("*.cpp"))]
     return [
         region
-        for path in programs + parts
+        for path in sorted(root.glob("examples/**/*.cpp"))
         for region in regions_of(path, path.relative_to(root).as_posix())
     ]
 
@@ -115,7 +112,8 @@ def check_cpp(block, regions):
 
 
 def main(root):
-    pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted(root.glob("docs/**/*.md"))]
+    pages = [root / "README.md", root / "CONTRIBUTING.md"]
+    pages += sorted(root.glob("docs/**/*.md")) + sorted(root.glob("examples/**/*.md"))
     complaints, checked = [], 0
     try:
         regions = all_regions(root)
