@@ -1,7 +1,8 @@
 // The notes' program: a page of notes on Python's asyncio, in C++ and under the same names.
 //
-// Here is the page's example; its other sections are in notes/sections.cpp. What stands
-// between [name] and [/name] is shown beside the Python in docs/tutorial/notes.md.
+// Here is the page's example; its other sections are in notes/sections.cpp and
+// notes/iteration.cpp. What stands between [name] and [/name] is shown beside the Python in
+// docs/tutorial/notes.md.
 
 // [imports]
 #include <asyncio.hpp>
@@ -176,6 +177,8 @@ void run_page() {
     low_level_methods();  // first: run() leaves a thread without a current loop, as in Python
     high_level_methods();
     awaitables();
+    asynchronous_iteration();
+    queues();
 
     // [pools]
     int cpu = settings.workers;  // cpu_count(), unless the command line says otherwise
