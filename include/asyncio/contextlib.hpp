@@ -231,8 +231,23 @@ class AsyncExitStack {
             co_return static_cast<decltype(value)&&>(value);
         }
     }
+    // A scope guard, or whatever else leaves what it is for as it is destroyed: stored until
+    // its turn comes.
+    template <class T>
+    T& enter_context(T object) {
+        auto stored = std::make_shared<T>(std::move(object));
+        T& result = *stored;
+        push([stored](const std::exception_ptr&) { return false; });  // and is then destroyed
+        return result;
+    }
     // `exit(error)` as an aexit().
     void push_async_exit(Exit exit) { exits_.push_back(std::move(exit)); }
+    // The same with a plain function, which gives true to swallow the error.
+    void push(std::function<bool(const std::exception_ptr&)> exit) {
+        exits_.push_back([exit = std::move(exit)](std::exception_ptr error) {
+            return run_exit(exit, std::move(error));
+        });
+    }
     // `f(args...)`, awaited; it cannot swallow.
     template <class F, class... Args>
         requires CoroutineFunction<F, Args...>
@@ -276,6 +291,10 @@ class AsyncExitStack {
     template <class M>
     static Coroutine<bool> leave_stored(std::shared_ptr<M> manager, std::exception_ptr error) {
         co_return co_await detail::leave(*manager, std::move(error));
+    }
+    static Coroutine<bool> run_exit(std::function<bool(const std::exception_ptr&)> exit,
+                                    std::exception_ptr error) {
+        co_return exit(error);
     }
     template <class Call>
     static Coroutine<bool> run_callback(std::shared_ptr<Call> call) {

@@ -134,6 +134,31 @@ TEST(AsyncExitStack, LeavesInTheOppositeOrder) {
     });
 }
 
+TEST(AsyncExitStack, LeavesPlainThingsInTheSameOrder) {
+    struct Guard {
+        explicit Guard(Trace& trace) : trace(&trace) {}
+        Guard(Guard&& other) noexcept : trace(std::exchange(other.trace, nullptr)) {}
+        ~Guard() {
+            if (trace) trace->push_back("guard");
+        }
+        Trace* trace;
+    };
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        co_await with(AsyncExitStack(), [&](AsyncExitStack& stack) -> Coroutine<void> {
+            co_await stack.enter_async_context(Manager(trace, "a"));
+            Guard& guard = stack.enter_context(Guard(trace));
+            EXPECT_EQ(guard.trace, &trace);
+            stack.push([&trace](const std::exception_ptr& error) {
+                trace.push_back("exit " + describe_exception(error));
+                return true;
+            });
+            throw ValueError("swallowed");
+        });
+        EXPECT_EQ(trace, (Trace{"enter a", "exit ValueError: swallowed", "guard", "exit a"}));
+    });
+}
+
 TEST(AsyncExitStack, AnExitMaySwallowForThoseBelow) {
     simulate([]() -> Coroutine<void> {
         Trace trace;
