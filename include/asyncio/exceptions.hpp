@@ -100,6 +100,43 @@ class ValueError : public std::invalid_argument {
     ~ValueError() override;
 };
 
+// Text that is not in the encoding it should be in. Python's UnicodeError.
+class UnicodeError : public ValueError {
+  public:
+    ~UnicodeError() override;
+    // "utf-8", what was to be converted, which bytes of it are wrong, and why.
+    [[nodiscard]] const std::string& encoding() const noexcept { return encoding_; }
+    [[nodiscard]] const std::string& object() const noexcept { return object_; }
+    [[nodiscard]] std::size_t start() const noexcept { return start_; }
+    [[nodiscard]] std::size_t end() const noexcept { return end_; }
+    [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
+
+  protected:
+    UnicodeError(std::string_view verb, std::string_view encoding, std::string object,
+                 std::size_t start, std::size_t end, std::string_view reason);
+
+  private:
+    std::string encoding_;
+    std::string object_;
+    std::size_t start_;
+    std::size_t end_;
+    std::string reason_;
+};
+class UnicodeDecodeError : public UnicodeError {
+  public:
+    UnicodeDecodeError(std::string_view encoding, std::string object, std::size_t start,
+                       std::size_t end, std::string_view reason)
+        : UnicodeError("decode", encoding, std::move(object), start, end, reason) {}
+    ~UnicodeDecodeError() override;
+};
+class UnicodeEncodeError : public UnicodeError {
+  public:
+    UnicodeEncodeError(std::string_view encoding, std::string object, std::size_t start,
+                       std::size_t end, std::string_view reason)
+        : UnicodeError("encode", encoding, std::move(object), start, end, reason) {}
+    ~UnicodeEncodeError() override;
+};
+
 // An argument of the wrong type, where the compiler could not see it.
 class TypeError : public std::invalid_argument {
   public:

@@ -18,6 +18,9 @@ SystemExit::~SystemExit() = default;
 RuntimeError::~RuntimeError() = default;
 NotImplementedError::~NotImplementedError() = default;
 ValueError::~ValueError() = default;
+UnicodeError::~UnicodeError() = default;
+UnicodeDecodeError::~UnicodeDecodeError() = default;
+UnicodeEncodeError::~UnicodeEncodeError() = default;
 TypeError::~TypeError() = default;
 LookupError::~LookupError() = default;
 InvalidStateError::~InvalidStateError() = default;
@@ -43,6 +46,36 @@ IncompleteReadError::IncompleteReadError(std::string partial, std::optional<std:
                " expected bytes"),
       partial_(std::move(partial)),
       expected_(expected) {}
+
+namespace {
+
+std::string unicode_error_text(std::string_view verb, std::string_view encoding,
+                               std::string_view object, std::size_t start, std::size_t end,
+                               std::string_view reason) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string text = "'" + std::string(encoding) + "' codec can't " + std::string(verb);
+    if (end - start == 1 && start < object.size()) {
+        const auto byte = static_cast<unsigned char>(object[start]);
+        text += " byte 0x";
+        text += digits[byte >> 4];
+        text += digits[byte & 15];
+        text += " in position " + std::to_string(start);
+    } else {
+        text += " bytes in position " + std::to_string(start) + "-" + std::to_string(end - 1);
+    }
+    return text.append(": ").append(reason);
+}
+
+}  // namespace
+
+UnicodeError::UnicodeError(std::string_view verb, std::string_view encoding, std::string object,
+                           std::size_t start, std::size_t end, std::string_view reason)
+    : ValueError(unicode_error_text(verb, encoding, object, start, end, reason)),
+      encoding_(encoding),
+      object_(std::move(object)),
+      start_(start),
+      end_(end),
+      reason_(reason) {}
 
 void throw_os_error(int number, const std::string& what) {
     switch (number) {
