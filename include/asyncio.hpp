@@ -42,5 +42,6 @@
 #include <asyncio/tasks.hpp>
 #include <asyncio/threads.hpp>
 #include <asyncio/timeouts.hpp>
+#include <asyncio/traceback.hpp>
 #include <asyncio/transports.hpp>
 #include <asyncio/waiting.hpp>

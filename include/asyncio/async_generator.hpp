@@ -110,7 +110,7 @@ void require_started(const GeneratorState& state);
 class GeneratorPromiseBase : public PromiseBase {
   public:
     using PromiseBase::PromiseBase;
-    void unhandled_exception() noexcept { error_ = std::current_exception(); }
+    void unhandled_exception() noexcept { error_ = exception_left(); }
     void return_void() noexcept {}
 
     GeneratorState* state = nullptr;

@@ -109,6 +109,8 @@ class PromiseBase {
 
   protected:
     void set_where(std::source_location where) noexcept { where_ = where; }
+    // In a handler: the exception that leaves this frame, whose traceback gets the frame's place.
+    [[nodiscard]] std::exception_ptr exception_left() const noexcept;
 
   private:
     friend struct Inspection;
@@ -143,7 +145,7 @@ class CoroutinePromise final : public PromiseBase, public CoroutineResult<T> {
         : PromiseBase(where) {}
 
     Coroutine<T> get_return_object() noexcept;
-    void unhandled_exception() noexcept { this->error_ = std::current_exception(); }
+    void unhandled_exception() noexcept { this->error_ = exception_left(); }
 
     template <class U = T>
         requires std::constructible_from<T, U>
@@ -159,7 +161,7 @@ class CoroutinePromise<T&> final : public PromiseBase, public CoroutineResult<T&
         : PromiseBase(where) {}
 
     Coroutine<T&> get_return_object() noexcept;
-    void unhandled_exception() noexcept { this->error_ = std::current_exception(); }
+    void unhandled_exception() noexcept { this->error_ = exception_left(); }
     void return_value(T& value) noexcept { this->slot_.emplace(value); }
 };
 
@@ -170,7 +172,7 @@ class CoroutinePromise<void> final : public PromiseBase, public CoroutineResult<
         : PromiseBase(where) {}
 
     Coroutine<void> get_return_object() noexcept;
-    void unhandled_exception() noexcept { this->error_ = std::current_exception(); }
+    void unhandled_exception() noexcept { this->error_ = exception_left(); }
     void return_void() noexcept {}
 };
 

@@ -32,6 +32,7 @@ class TaskBase;
 struct ThreadState {
     EventLoop* running = nullptr;
     TaskBase* task = nullptr;
+    bool has_traceback = false;  // something was thrown in this step
 };
 extern constinit thread_local ThreadState this_thread;
 

@@ -28,11 +28,14 @@ namespace asyncio {
 
 namespace detail {
 
+class Traceback;
+
 // The message and the members, shared by copies of the group, as a thrown object's are.
 struct GroupBody {
     std::string message;
     std::string text;  // with the count
     std::vector<std::exception_ptr> exceptions;
+    std::vector<std::shared_ptr<const Traceback>> tracebacks;  // of each, null where unknown
 };
 using SharedGroup = std::shared_ptr<const GroupBody>;
 using Matches = std::function<bool(const std::exception_ptr&)>;
@@ -88,6 +91,9 @@ class ExceptionGroup : public std::exception {
         return ExceptionGroup(message(), std::move(exceptions));
     }
 
+    // Private to the library.
+    [[nodiscard]] const detail::GroupBody& body() const noexcept { return *body_; }
+
   private:
     explicit ExceptionGroup(detail::SharedGroup body) noexcept : body_(std::move(body)) {}
     detail::SharedGroup body_;
@@ -102,6 +108,9 @@ class BaseExceptionGroup : public BaseException {
         return body_->exceptions;
     }
     [[nodiscard]] std::string format() const { return detail::format_group(*body_, 0); }
+
+    // Private to the library.
+    [[nodiscard]] const detail::GroupBody& body() const noexcept { return *body_; }
 
   private:
     explicit BaseExceptionGroup(detail::SharedGroup body);

@@ -197,6 +197,7 @@ class FutureBase : public Recycled {
     const bool is_task_;
     bool report_exception_ = false;
     bool error_forgiven_ = false;
+    bool has_traceback_ = false;  // kept elsewhere, for the few that fail
 
   protected:
     bool log_destroyed_pending_ = true;

@@ -89,6 +89,7 @@ class TaskGroup {
     std::unordered_map<AnyTask, DoneCallbackToken> tasks_;
     std::optional<Future<void>> all_done_;
     std::vector<std::exception_ptr> errors_;
+    std::vector<AnyTask> failed_;    // keep the tracebacks of the errors
     std::exception_ptr base_error_;  // KeyboardInterrupt or SystemExit
     bool entered_ = false;
     bool exiting_ = false;

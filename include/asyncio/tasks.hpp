@@ -64,8 +64,9 @@ class AnyTask : public AnyFuture {
     [[nodiscard]] Context get_context() const { return detail::share(task().context()); }
     // The coroutine's frame; null once it is done.
     [[nodiscard]] std::coroutine_handle<> get_coro() const { return task().root(); }
-    // Where a suspended task stands, outermost await first; empty when done.
-    // `limit` keeps the newest frames.
+    // Where a suspended task stands, outermost await first; of one that failed, the traceback;
+    // empty when done otherwise. `limit` keeps the newest frames of a stack, the oldest of a
+    // traceback.
     [[nodiscard]] std::vector<StackFrame> get_stack(
         std::optional<std::size_t> limit = std::nullopt) const;
     // Writes get_stack() in Python's form.

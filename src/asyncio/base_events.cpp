@@ -10,6 +10,7 @@
 
 #include <asyncio/log.hpp>
 #include <asyncio/tasks.hpp>
+#include <asyncio/traceback.hpp>
 
 #include "describe.hpp"
 #include "loop_state.hpp"
@@ -482,7 +483,7 @@ void EventLoop::default_exception_handler(const ExceptionContext& context) {
     if (context.future) text += "\nfuture: " + context.future.repr();
     if (context.handle) text += "\nhandle: a callback of the loop";
     if (!context.source.empty()) text += "\nsource: " + context.source;
-    if (context.exception) text += "\n" + describe_exception(context.exception);
+    if (context.exception) text += "\n" + format_exception(context.exception);
     log(LogLevel::error, text);
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "traceback_state.hpp"
+
 namespace asyncio {
 
 namespace detail {
@@ -35,6 +37,10 @@ SharedGroup make_group(std::string message, std::vector<std::exception_ptr> exce
     body->text = message + " (" + std::to_string(exceptions.size()) + " sub-exception" +
                  (exceptions.size() == 1 ? ")" : "s)");
     body->message = std::move(message);
+    body->tracebacks.reserve(exceptions.size());
+    for (const std::exception_ptr& error : exceptions) {
+        body->tracebacks.push_back(find_traceback(error));
+    }
     body->exceptions = std::move(exceptions);
     return body;
 }

@@ -123,6 +123,12 @@ std::string demangle(const std::type_info& type) {
     char* name = abi::__cxa_demangle(type.name(), nullptr, nullptr, &status);
     std::string result = status == 0 ? name : type.name();
     std::free(name);
+    // What std::throw_with_nested() makes of a type.
+    for (const char* nested : {"std::_Nested_exception<", "std::__1::__nested<"}) {
+        if (!result.starts_with(nested) || !result.ends_with('>')) continue;
+        result = result.substr(std::strlen(nested));
+        result.pop_back();
+    }
     if (result.starts_with("asyncio::")) result.erase(0, std::strlen("asyncio::"));
     return result;
 }

@@ -5,6 +5,7 @@
 #include "awaited_by.hpp"
 #include "describe.hpp"
 #include "loop_state.hpp"
+#include "traceback_state.hpp"
 
 namespace asyncio {
 
@@ -15,6 +16,8 @@ FutureBase::FutureBase(EventLoop& loop, std::source_location where, bool is_task
 
 FutureBase::~FutureBase() {
     while (DoneNode* node = waiters_.pop_front()) node->abandon();
+    if (has_traceback_) [[unlikely]]
+        forget_traceback(*this);
 }
 
 void FutureBase::dispose() noexcept {
@@ -70,6 +73,7 @@ void FutureBase::throw_error() {
         throw InvalidStateError("the result of " + repr() + " is not set yet; await it first");
     }
     report_exception_ = false;
+    if (has_traceback_) resume_traceback(*this, exception_);
     std::rethrow_exception(cancelled() ? cancelled_error() : exception_);
 }
 
@@ -90,6 +94,7 @@ std::exception_ptr FutureBase::cancelled_error() const {
 
 std::exception_ptr FutureBase::take_error() {
     report_exception_ = false;
+    if (has_traceback_) resume_traceback(*this, exception_);
     return cancelled() ? cancelled_error() : exception_;
 }
 
@@ -123,6 +128,7 @@ void FutureBase::finish_with_error(std::exception_ptr error) noexcept {
     exception_ = std::move(error);
     state_ = FutureState::finished;
     report_exception_ = !error_forgiven_;
+    has_traceback_ = keep_traceback(*this, exception_);
     schedule_callbacks();
 }
 

@@ -75,6 +75,7 @@ void TaskGroup::on_task_done(const AnyTask& task) {
     std::exception_ptr error = task.exception();
     if (!error) return;
     errors_.push_back(error);
+    failed_.push_back(task);
     if (!base_error_ && is_base_error(error)) base_error_ = error;
     if (parent_.done()) {
         ExceptionContext context;

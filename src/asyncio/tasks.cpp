@@ -5,10 +5,12 @@
 
 #include <asyncio/async_generator.hpp>
 #include <asyncio/log.hpp>
+#include <asyncio/traceback.hpp>
 #include <asyncio/waiters_detail.hpp>
 
 #include "describe.hpp"
 #include "loop_state.hpp"
+#include "traceback_state.hpp"
 
 namespace asyncio {
 
@@ -223,6 +225,8 @@ void TaskBase::step(std::coroutine_handle<> frame) {
     } else {
         since_ = EventLoop::Internals::state(loop()).latest_time;
     }
+    if (thread.has_traceback) [[unlikely]]
+        drop_traceback();
 }
 
 void TaskBase::finish() {
@@ -496,6 +500,11 @@ AnyTask eager_task_factory(EventLoop&, TaskBuilder builder) {
 
 std::vector<StackFrame> AnyTask::get_stack(std::optional<std::size_t> limit) const {
     std::vector<StackFrame> frames;
+    if (done()) {
+        frames = extract_tb(task().peek_exception());
+        if (limit && frames.size() > *limit) frames.resize(*limit);
+        return frames;
+    }
     for (const detail::PromiseBase* frame = task().innermost(); frame != nullptr;
          frame = frame->parent().promise()) {
         if (limit && frames.size() == *limit) break;
@@ -511,16 +520,18 @@ std::vector<StackFrame> AnyTask::get_stack(std::optional<std::size_t> limit) con
 
 void AnyTask::print_stack(std::optional<std::size_t> limit, std::FILE* file) const {
     const std::vector<StackFrame> frames = get_stack(limit);
-    const std::string task = repr();
+    const std::string text = repr();
     if (frames.empty()) {
-        std::fprintf(file, "No stack for %s\n", task.c_str());
+        std::fprintf(file, "No stack for %s\n", text.c_str());
         return;
     }
-    std::fprintf(file, "Stack for %s (most recent call last):\n", task.c_str());
+    std::fprintf(file, "%s for %s (most recent call last):\n", done() ? "Traceback" : "Stack",
+                 text.c_str());
     for (const StackFrame& frame : frames) {
         std::fprintf(file, "  File \"%s\", line %u, in %s\n", frame.file.c_str(), frame.line,
                      frame.function.c_str());
     }
+    if (done()) std::fprintf(file, "%s\n", describe_exception(task().peek_exception()).c_str());
 }
 
 AnyTask current_task() {
