@@ -215,6 +215,7 @@ class AsyncExitStack {
 
     AsyncExitStack() = default;
     AsyncExitStack(AsyncExitStack&&) = default;
+    AsyncExitStack& operator=(AsyncExitStack&&) = default;
 
     // Enters a manager, stores it, and gives what entering gave (or the manager).
     template <AsyncContextManager M>
