@@ -38,6 +38,7 @@
 #include <asyncio/staggered.hpp>
 #include <asyncio/sockets.hpp>
 #include <asyncio/streams.hpp>
+#include <asyncio/subprocess.hpp>
 #include <asyncio/taskgroups.hpp>
 #include <asyncio/tasks.hpp>
 #include <asyncio/threads.hpp>

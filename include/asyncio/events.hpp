@@ -47,7 +47,9 @@ namespace asyncio {
 class AnyTask;
 class Server;
 class TaskBuilder;
+class SubprocessTransport;
 class Transport;
+struct SubprocessOptions;
 struct TaskOptions;
 struct ExceptionContext;
 
@@ -61,6 +63,9 @@ using protocol_made_by = typename std::invoke_result_t<std::decay_t<Factory>&>::
 template <class Factory>
 using ConnectedTo =
     std::pair<std::shared_ptr<Transport>, std::shared_ptr<protocol_made_by<Factory>>>;
+template <class Factory>
+using ChildOf =
+    std::pair<std::shared_ptr<SubprocessTransport>, std::shared_ptr<protocol_made_by<Factory>>>;
 // A duration of any kind, also floating, as nanoseconds; out of range is clamped.
 // Throws: ValueError for NaN.
 [[nodiscard]] std::chrono::nanoseconds nanoseconds_from_seconds(double seconds);
@@ -289,6 +294,26 @@ class EventLoop {
                                     ServerOptions options = {});
     template <class Factory>
     Coroutine<Server> create_server(Factory factory, ServerOptions options);
+
+    // ---- child processes (subprocess.hpp) -----------------------------------------------
+
+    // Runs a program and gives {transport, protocol}: what `factory()` made, a
+    // SubprocessProtocol, after its connection_made(). Standard streams are pipes unless said
+    // otherwise. The command is a list, or the program and its arguments one by one, options
+    // last. Errors and cancellation as create_subprocess_exec().
+    template <class Factory>
+    auto subprocess_exec(Factory factory, std::vector<std::string> command,
+                         SubprocessOptions options) -> Coroutine<detail::ChildOf<Factory>>;
+    template <class Factory, std::convertible_to<std::string_view> Program, class... Parts>
+    auto subprocess_exec(Factory factory, Program&& program, Parts&&... parts)
+        -> Coroutine<detail::ChildOf<Factory>>;
+    // The same of a command of /bin/sh.
+    template <class Factory>
+    auto subprocess_shell(Factory factory, std::string command, SubprocessOptions options)
+        -> Coroutine<detail::ChildOf<Factory>>;
+    template <class Factory>
+    auto subprocess_shell(Factory factory, std::string command)
+        -> Coroutine<detail::ChildOf<Factory>>;
 
     // ---- errors and debugging -----------------------------------------------------------
 
