@@ -106,6 +106,7 @@ void require_not_running(const GeneratorState& state, StepKind kind);
 // Throws: TypeError before the first step.
 void require_started(const GeneratorState& state);
 [[noreturn]] void throw_generator_moved_from();
+[[noreturn]] void throw_step_awaited_twice();
 
 class GeneratorPromiseBase : public PromiseBase {
   public:
@@ -227,6 +228,7 @@ class [[nodiscard]] GeneratorStep {
         : state_(std::move(state)), kind_(kind), sent_(std::move(sent)), error_(std::move(error)) {}
 
     GeneratorStepAwaiter<T, Send> operator co_await() && {
+        if (!state_) throw_step_awaited_twice();
         require_not_running(*state_, kind_);
         if (!state_->finished()) {
             auto& promise = static_cast<GeneratorPromise<T, Send>&>(state_->promise());
@@ -291,6 +293,14 @@ class [[nodiscard]] AsyncGenerator {
     // Lets it clean up and ends it; does nothing once it has ended.
     // Throws: what its clean-up throws; RuntimeError when it yields instead.
     Coroutine<void> aclose() { return detail::close_generator<T, Send>(checked()); }
+
+    // Whether a step is in progress, also while it waits.
+    [[nodiscard]] bool ag_running() const { return checked()->running(); }
+    // Where it stands: the function, its co_await or co_yield. Nothing once it has ended.
+    [[nodiscard]] std::optional<std::source_location> ag_frame() const {
+        if (checked()->finished()) return std::nullopt;
+        return checked()->promise().where();
+    }
 
   private:
     friend promise_type;

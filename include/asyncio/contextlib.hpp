@@ -16,6 +16,8 @@
 // argument), and `aexit(std::exception_ptr)`, an awaitable of bool or void, told what ended
 // the body (null for a normal end): true swallows it, throwing replaces it.
 //
+// asynccontextmanager() makes one of an async generator with one co_yield.
+//
 // Source: Python's `async with`, contextlib.
 #pragma once
 
@@ -24,10 +26,12 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <asyncio/async_generator.hpp>
 #include <asyncio/coroutines.hpp>
 #include <asyncio/outcome.hpp>
 #include <asyncio/tasks.hpp>
@@ -159,8 +163,8 @@ auto with(M&& manager, N&& inner, Rest&&... rest) {
     return with(std::forward<M>(manager), std::move(nested));
 }
 
-// A manager that gives `value` and does nothing.
-template <class T>
+// A manager that gives `value`, or nothing, and does nothing.
+template <class T = void>
 class nullcontext {
   public:
     explicit nullcontext(T value) : value_(std::move(value)) {}
@@ -170,6 +174,70 @@ class nullcontext {
   private:
     T value_;
 };
+template <>
+class nullcontext<void> {
+  public:
+    Coroutine<void> aenter() { co_return; }
+    Coroutine<void> aexit(std::exception_ptr) { co_return; }
+};
+nullcontext() -> nullcontext<void>;
+
+namespace detail {
+
+[[noreturn]] void throw_manager_used_twice();
+[[noreturn]] void throw_did_not_yield();
+[[noreturn]] void throw_did_not_stop(bool after_error);
+
+// A manager that runs a generator up to its co_yield and, to leave, to its end. Used once. Keeps
+// the function and its arguments, so that a lambda with captures lives as long as what it made.
+template <class F, class... Args>
+class GeneratorManager {
+    using Made = std::invoke_result_t<F&, Args&...>;
+
+  public:
+    GeneratorManager(F function, Args... args)
+        : function_(std::move(function)), args_(std::move(args)...) {}
+
+    Coroutine<typename Made::value_type> aenter() {
+        if (generator_) throw_manager_used_twice();
+        generator_.emplace(std::apply(function_, args_));
+        auto item = co_await generator_->anext();
+        if (!item) throw_did_not_yield();
+        co_return std::move(*item);
+    }
+    Coroutine<bool> aexit(std::exception_ptr error) {
+        if (!error) {
+            if (!co_await generator_->anext()) co_return false;
+        } else {
+            const auto step = co_await try_(generator_->athrow(error));
+            if (step.exception() == error && !step) co_return false;
+            if (!step.value()) co_return true;  // it ended as if nothing had been: swallowed
+        }
+        co_await generator_->aclose();
+        throw_did_not_stop(error != nullptr);
+    }
+
+  private:
+    F function_;
+    std::tuple<Args...> args_;
+    std::optional<Made> generator_;
+};
+
+}  // namespace detail
+
+// `function` gives an AsyncGenerator that yields once. The result is called with its arguments
+// and gives a manager: what comes before the co_yield enters, what is yielded is given to the
+// body, what comes after leaves. An error of the body is thrown at the co_yield; a generator that
+// catches it and ends has swallowed it. Function and arguments are copied into each manager.
+// The manager throws: RuntimeError for a generator that yields never or twice, and when entered
+// twice.
+template <class F>
+[[nodiscard]] auto asynccontextmanager(F function) {
+    return [function = std::move(function)](auto&&... args) {
+        return detail::GeneratorManager<F, std::decay_t<decltype(args)>...>(
+            function, std::forward<decltype(args)>(args)...);
+    };
+}
 
 // A manager that gives `thing` and awaits its `aclose()` at the end.
 template <class T>

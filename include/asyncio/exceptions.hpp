@@ -60,7 +60,7 @@ class KeyboardInterrupt : public BaseException {
     ~KeyboardInterrupt() override;
 };
 
-// Thrown into an async generator that is being closed, at the co_yield it stands at.
+// Thrown into a generator that is being closed, at the co_yield it stands at.
 class GeneratorExit : public BaseException {
   public:
     using BaseException::BaseException;

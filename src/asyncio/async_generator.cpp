@@ -93,6 +93,10 @@ void require_started(const GeneratorState& state) {
                     " before its first step; begin with anext()");
 }
 
+void throw_step_awaited_twice() {
+    throw RuntimeError("a step of an asynchronous generator is awaited once; ask for the next one");
+}
+
 void throw_generator_moved_from() {
     throw RuntimeError("this asynchronous generator was moved from");
 }

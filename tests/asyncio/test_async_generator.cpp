@@ -225,3 +225,181 @@ TEST(AsyncGeneratorAbandon, ATaskDestroyedInsideTakesTheFrameAlong) {
     // Its frame went with the task: it has ended.
     EXPECT_FALSE(sim.run_until_complete(numbers.anext()));
 }
+
+// ---- what CPython's test_asyncgen.py checks besides ---------------------------------------
+
+TEST(AsyncGeneratorAttributes, SayWhetherItRunsAndWhereItStands) {
+    simulate([]() -> Coroutine<void> {
+        auto numbers = count_to(1);
+        EXPECT_FALSE(numbers.ag_running());
+        EXPECT_NE(std::string(numbers.ag_frame()->function_name()).find("count_to"),
+                  std::string::npos);
+        auto step = create_task([&numbers]() -> Coroutine<void> { co_await numbers.anext(); });
+        co_await sleep(0);
+        EXPECT_TRUE(numbers.ag_running());
+        co_await step;
+        EXPECT_FALSE(numbers.ag_running());
+        co_await numbers.anext();
+        EXPECT_FALSE(numbers.ag_frame());
+    });
+}
+
+// test_async_gen_asyncio_athrow_01
+TEST(AsyncGeneratorThrow, GivesWhatIsYieldedNext) {
+    simulate([]() -> Coroutine<void> {
+        auto generator = []() -> AsyncGenerator<int> {
+            bool caught = false;
+            try {
+                co_yield 1;
+            } catch (const ValueError&) {
+                caught = true;
+            }
+            co_await sleep(1s);
+            if (caught) co_yield 2;
+        }();
+        co_await generator.anext();
+        EXPECT_EQ(co_await generator.athrow(ValueError("x")), 2);
+        EXPECT_FALSE(co_await generator.anext());
+    });
+}
+
+TEST(AsyncGeneratorThrow, WhatItDoesNotCatchComesBackAndEndsIt) {
+    simulate([]() -> Coroutine<void> {
+        auto numbers = count_to(3);
+        co_await numbers.anext();
+        EXPECT_THROW(co_await numbers.athrow(RuntimeError("x")), RuntimeError);
+        EXPECT_FALSE(co_await numbers.anext());
+    });
+}
+
+// test_async_gen_asyncio_asend_03, _athrow_03: cancelled inside, it may go on.
+TEST(AsyncGeneratorCancel, ACaughtOneGoesOn) {
+    simulate([]() -> Coroutine<void> {
+        auto generator = []() -> AsyncGenerator<std::string> {
+            bool cancelled = false;
+            try {
+                co_await sleep(100s);
+            } catch (const CancelledError&) {
+                cancelled = true;
+            }
+            if (cancelled) current_task().uncancel();
+            co_yield cancelled ? "cancelled" : "not";
+        }();
+        auto step = create_task(
+            [&generator]() -> Coroutine<std::string> { co_return *co_await generator.anext(); });
+        co_await sleep(1s);
+        step.cancel();
+        EXPECT_EQ(co_await step, "cancelled");
+    });
+}
+
+// test_async_gen_asyncio_aclose_11, _12; test_async_gen_aclose_twice_with_different_coros
+TEST(AsyncGeneratorMisuse, ClosingOrThrowingWhileItRunsIsARuntimeError) {
+    simulate([]() -> Coroutine<void> {
+        auto numbers = count_to(3);
+        auto step = create_task([&numbers]() -> Coroutine<void> { co_await numbers.anext(); });
+        co_await sleep(0);
+        EXPECT_THROW(co_await numbers.aclose(), RuntimeError);
+        EXPECT_THROW(co_await numbers.athrow(ValueError("x")), RuntimeError);
+        co_await step;
+        co_await numbers.aclose();
+        co_await numbers.aclose();
+    });
+}
+
+// test_async_gen_await_same_anext_coro_twice
+TEST(AsyncGeneratorMisuse, AwaitingAStepTwiceIsARuntimeError) {
+    simulate([]() -> Coroutine<void> {
+        auto numbers = count_to(3);
+        auto step = numbers.anext();
+        EXPECT_EQ(co_await std::move(step), 1);
+        EXPECT_THROW(co_await std::move(step), RuntimeError);  // NOLINT(bugprone-use-after-move)
+        EXPECT_EQ(co_await numbers.anext(), 2);
+    });
+}
+
+TEST(AsyncGeneratorMisuse, OneThatWasMovedFromSaysSo) {
+    simulate([]() -> Coroutine<void> {
+        auto numbers = count_to(3);
+        auto moved = std::move(numbers);
+        EXPECT_THROW(static_cast<void>(numbers.anext()), RuntimeError);  // NOLINT
+        EXPECT_EQ(co_await moved.anext(), 1);
+    });
+}
+
+// test_async_gen_aclose_after_exhaustion
+TEST(AsyncGeneratorClose, AfterItsEndDoesNothing) {
+    simulate([]() -> Coroutine<void> {
+        auto numbers = count_to(0);
+        EXPECT_FALSE(co_await numbers.anext());
+        co_await numbers.aclose();
+    });
+}
+
+// test_async_gen_asyncio_aclose_07: errors of the clean-up come out.
+TEST(AsyncGeneratorClose, PassesOnWhatTheCleanUpThrows) {
+    simulate([]() -> Coroutine<void> {
+        auto generator = []() -> AsyncGenerator<int> {
+            try {
+                co_yield 1;
+            } catch (const GeneratorExit&) {
+                throw ValueError("clean-up");
+            }
+        }();
+        co_await generator.anext();
+        EXPECT_THROW(co_await generator.aclose(), ValueError);
+        EXPECT_FALSE(co_await generator.anext());
+    });
+}
+
+// test_async_gen_asyncio_shutdown_exception_01
+TEST(AsyncGeneratorShutdown, ReportsWhatACleanUpThrows) {
+    std::vector<std::string> reports;
+    auto generator = []() -> AsyncGenerator<int> {
+        try {
+            co_yield 1;
+        } catch (const GeneratorExit&) {
+            throw ValueError("clean-up");
+        }
+    }();
+    run([&]() -> Coroutine<void> {
+        get_running_loop().set_exception_handler([&](EventLoop&, const ExceptionContext& context) {
+            reports.push_back(context.message + ": " + describe_exception(context.exception));
+        });
+        co_await generator.anext();
+    });
+    ASSERT_EQ(reports.size(), 1u);
+    EXPECT_NE(reports[0].find("closing of asynchronous generator"), std::string::npos);
+    EXPECT_NE(reports[0].find("ValueError: clean-up"), std::string::npos);
+}
+
+// test_asyncgen_nonstarted_hooks_are_cancellable
+TEST(AsyncGeneratorShutdown, LeavesOneThatHasNotStartedAlone) {
+    auto generator = count_to(1);
+    run([&generator]() -> Coroutine<void> {
+        static_cast<void>(generator.anext());  // a step that nobody awaits
+        co_return;
+    });
+    EXPECT_TRUE(generator.ag_frame());
+}
+
+TEST(AsyncGeneratorCancel, WhereverItIsCancelledItsCleanUpRuns) {
+    int open = 0;
+    const auto report = asyncio::testing::cancel_everywhere(
+        [&open]() -> Coroutine<void> {
+            auto generator = [](int& count) -> AsyncGenerator<int> {
+                struct Guard {
+                    int& count;
+                    explicit Guard(int& n) : count(n) { ++count; }
+                    ~Guard() { --count; }
+                } guard(count);
+                for (int i = 0; i < 3; ++i) {
+                    co_await sleep(1s);
+                    co_yield i;
+                }
+            }(open);
+            while (co_await generator.anext()) co_await sleep(1s);
+        },
+        [&open] { EXPECT_EQ(open, 0); });
+    EXPECT_GT(report.cancelled, 3u);
+}

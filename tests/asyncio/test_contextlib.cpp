@@ -206,3 +206,227 @@ TEST(Aclosing, ClosesAtTheEnd) {
         EXPECT_FALSE(co_await generator.anext());
     });
 }
+
+TEST(Aclosing, ClosesAlsoWhenTheBodyFails) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        auto generator = [](Trace& lines) -> AsyncGenerator<int> {
+            try {
+                co_yield 1;
+            } catch (const GeneratorExit&) {
+                lines.push_back("closed");
+            }
+        }(trace);
+        EXPECT_THROW(co_await with(aclosing(generator),
+                                   [](AsyncGenerator<int>& numbers) -> Coroutine<void> {
+                                       co_await numbers.anext();
+                                       throw ValueError("x");
+                                   }),
+                     ValueError);
+        EXPECT_EQ(trace, (Trace{"closed"}));
+    });
+}
+
+TEST(NullContext, MayGiveNothing) {
+    simulate([]() -> Coroutine<void> {
+        bool ran = false;
+        co_await with(nullcontext(), [&]() -> Coroutine<void> {
+            ran = true;
+            co_return;
+        });
+        EXPECT_TRUE(ran);
+    });
+}
+
+// ---- AsyncExitStack -----------------------------------------------------------------------
+
+// test_contextlib.py: what an exit throws replaces the error for those below.
+TEST(AsyncExitStack, AnErrorOfAnExitReplacesTheOneBefore) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        const auto body = [&](AsyncExitStack& stack) -> Coroutine<void> {
+            co_await stack.enter_async_context(Manager(trace, "below"));
+            stack.push([](std::exception_ptr) -> bool { throw RuntimeError("in exit"); });
+            throw ValueError("x");
+        };
+        EXPECT_THROW(co_await with(AsyncExitStack(), body), RuntimeError);
+        EXPECT_EQ(trace.back(), "exit below RuntimeError: in exit");
+    });
+}
+
+TEST(AsyncExitStack, AManagerThatCannotBeEnteredIsNotLeft) {
+    simulate([]() -> Coroutine<void> {
+        struct Broken {
+            Coroutine<void> aenter() {
+                throw ValueError("cannot enter");
+                co_return;
+            }
+            Coroutine<void> aexit(std::exception_ptr) {
+                ADD_FAILURE() << "left";
+                co_return;
+            }
+        };
+        AsyncExitStack stack;
+        EXPECT_THROW(co_await stack.enter_async_context(Broken()), ValueError);
+        co_await stack.aclose();
+    });
+}
+
+// ---- asynccontextmanager ------------------------------------------------------------------
+
+namespace {
+
+AsyncGenerator<std::string> session(Trace& trace, std::string name) {
+    trace.push_back("open " + name);
+    co_await sleep(1s);
+    std::exception_ptr error;
+    try {
+        co_yield name;
+    } catch (...) {
+        error = std::current_exception();
+    }
+    co_await sleep(1s);
+    trace.push_back("close " + name + (error ? " after " + describe_exception(error) : ""));
+    if (error && !holds_exception<LookupError>(error)) std::rethrow_exception(error);
+}
+
+Coroutine<void> fail() {
+    throw ValueError("body");
+    co_return;
+}
+
+}  // namespace
+
+// test_contextmanager_plain
+TEST(AsyncContextManager, EntersUpToTheYieldAndLeavesToTheEnd) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        const auto open = asynccontextmanager(session);
+        for (std::string name : {"a", "b"}) {
+            const int length = co_await with(open(std::ref(trace), name),
+                                             [&](std::string& given) -> Coroutine<int> {
+                                                 trace.push_back("in " + given);
+                                                 co_return static_cast<int>(given.size());
+                                             });
+            EXPECT_EQ(length, 1);
+        }
+        EXPECT_EQ(trace, (Trace{"open a", "in a", "close a", "open b", "in b", "close b"}));
+    });
+}
+
+// test_contextmanager_finally
+TEST(AsyncContextManager, ThrowsTheBodysErrorAtTheYield) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        const auto open = asynccontextmanager(session);
+        EXPECT_THROW(co_await with(open(std::ref(trace), "a"), fail), ValueError);
+        EXPECT_EQ(trace.back(), "close a after ValueError: body");
+    });
+}
+
+// test_contextmanager_except
+TEST(AsyncContextManager, AGeneratorThatCatchesTheErrorSwallowsIt) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        const auto open = asynccontextmanager(session);
+        co_await with(open(std::ref(trace), "a"), []() -> Coroutine<void> {
+            throw LookupError("gone");
+            co_return;
+        });
+        EXPECT_EQ(trace.back(), "close a after LookupError: gone");
+    });
+}
+
+TEST(AsyncContextManager, AnotherErrorOfTheGeneratorReplacesTheBodys) {
+    simulate([]() -> Coroutine<void> {
+        const auto open = asynccontextmanager([]() -> AsyncGenerator<int> {
+            try {
+                co_yield 1;
+            } catch (const ValueError&) {
+                throw RuntimeError("other");
+            }
+        });
+        EXPECT_THROW(co_await with(open(), fail), RuntimeError);
+    });
+}
+
+// test_contextmanager_trap_no_yield, _trap_second_yield, _trap_yield_after_throw
+TEST(AsyncContextManager, AGeneratorThatYieldsNeverOrTwiceIsARuntimeError) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        const auto never = asynccontextmanager([]() -> AsyncGenerator<int> { co_return; });
+        const auto nothing = []() -> Coroutine<void> { co_return; };
+        EXPECT_THROW(co_await with(never(), nothing), RuntimeError);
+        const auto twice = asynccontextmanager([&trace]() -> AsyncGenerator<int> {
+            try {
+                co_yield 1;
+            } catch (const ValueError&) {
+            }
+            try {
+                co_yield 2;
+            } catch (const GeneratorExit&) {
+                trace.push_back("closed");
+            }
+        });
+        EXPECT_THROW(co_await with(twice(), nothing), RuntimeError);
+        EXPECT_THROW(co_await with(twice(), fail), RuntimeError);
+        EXPECT_EQ(trace, (Trace{"closed", "closed"}));
+    });
+}
+
+TEST(AsyncContextManager, IsEnteredOnce) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        auto manager = asynccontextmanager(session)(std::ref(trace), "a");
+        const auto nothing = []() -> Coroutine<void> { co_return; };
+        co_await with(manager, nothing);
+        EXPECT_THROW(co_await with(manager, nothing), RuntimeError);
+    });
+}
+
+TEST(AsyncContextManager, KeepsTheCapturesOfALambda) {
+    simulate([]() -> Coroutine<void> {
+        const std::string text(100, 'x');
+        auto manager = asynccontextmanager([text]() -> AsyncGenerator<std::size_t> {
+            co_await sleep(1s);
+            co_yield text.size();
+            EXPECT_EQ(text, std::string(100, 'x'));
+        })();
+        EXPECT_EQ(co_await with(std::move(manager),
+                                [](std::size_t n) -> Coroutine<std::size_t> { co_return n; }),
+                  100u);
+    });
+}
+
+TEST(AsyncContextManager, WorksOnAnExitStack) {
+    simulate([]() -> Coroutine<void> {
+        Trace trace;
+        const auto open = asynccontextmanager(session);
+        co_await with(AsyncExitStack(), [&](AsyncExitStack& stack) -> Coroutine<void> {
+            EXPECT_EQ(co_await stack.enter_async_context(open(std::ref(trace), "a")), "a");
+            co_await stack.enter_async_context(open(std::ref(trace), "b"));
+        });
+        EXPECT_EQ(trace, (Trace{"open a", "open b", "close b", "close a"}));
+    });
+}
+
+TEST(AsyncContextManager, LeavesWhereverTheBodyIsCancelled) {
+    int open = 0;
+    const auto manager = asynccontextmanager([&open]() -> AsyncGenerator<int> {
+        ++open;
+        std::exception_ptr error;
+        try {
+            co_yield 1;
+        } catch (...) {
+            error = std::current_exception();
+        }
+        --open;
+        if (error) std::rethrow_exception(error);
+    });
+    const auto report = asyncio::testing::cancel_everywhere(
+        [&]() -> Coroutine<void> {
+            co_await with(manager(), []() -> Coroutine<void> { co_await sleep(2s); });
+        },
+        [&] { EXPECT_EQ(open, 0); });
+    EXPECT_GT(report.cancelled, 1u);
+}
