@@ -78,6 +78,8 @@ void store_variable(ContextSlot& slot, std::uint64_t id, VarValue value);
 
 template <class T>
 class Token;
+template <class T>
+class TokenGuard;
 
 // A variable with one value per context. Make it at namespace scope; it may be destroyed
 // before contexts that still hold a value of it.
@@ -107,6 +109,9 @@ class ContextVar {
 
     // Sets it in the current context. The token undoes exactly this change.
     Token<T> set(T value);
+    // Sets it for as long as the guard lives, which must end in the context it began in.
+    // Source: the Token of Python 3.14 as a context manager.
+    [[nodiscard]] TokenGuard<T> scoped(T value);
 
     // Puts back what `token.var()` held before the set() that returned it.
     // Throws: RuntimeError when used a second time, ValueError for a token of another
@@ -139,11 +144,35 @@ class Token {
 
   private:
     friend class ContextVar<T>;
+    friend class TokenGuard<T>;
     ContextVar<T>* variable_ = nullptr;
     detail::Ref<detail::ContextData> context_;
     detail::VarValue old_;
     bool used_ = false;
 };
+
+// What ContextVar::scoped() returns.
+template <class T>
+class TokenGuard {
+  public:
+    TokenGuard(ContextVar<T>& variable, T value)
+        : variable_(variable), token_(variable.set(std::move(value))) {}
+    TokenGuard(const TokenGuard&) = delete;
+    TokenGuard& operator=(const TokenGuard&) = delete;
+    // Where it was carried into another context there is nothing to put back.
+    ~TokenGuard() {
+        if (token_.context_ == detail::current_context()) variable_.reset(token_);
+    }
+
+  private:
+    ContextVar<T>& variable_;
+    Token<T> token_;
+};
+
+template <class T>
+TokenGuard<T> ContextVar<T>::scoped(T value) {
+    return TokenGuard<T>(*this, std::move(value));
+}
 
 // A set of variables with their values. Copying the handle shares it, copy() does not.
 class Context {

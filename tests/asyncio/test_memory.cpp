@@ -1,0 +1,119 @@
+// The recycling allocator of frames and handles, through the frames that use it and by itself.
+#include <algorithm>
+#include <cstring>
+#include <random>
+#include <set>
+#include <thread>
+
+#include <asyncio/memory_detail.hpp>
+
+#include "support/simulate.hpp"
+
+using namespace asyncio;
+using asyncio::detail::allocate;
+using asyncio::detail::RefCount;
+using asyncio::detail::release;
+
+namespace {
+
+struct Block {
+    unsigned char* bytes;
+    std::size_t size;
+    unsigned char mark;
+
+    static Block make(std::size_t size, unsigned char mark) {
+        auto* bytes = static_cast<unsigned char*>(allocate(size));
+        std::memset(bytes, mark, size);
+        return {bytes, size, mark};
+    }
+    [[nodiscard]] bool intact() const {
+        return std::all_of(bytes, bytes + size, [this](unsigned char b) { return b == mark; });
+    }
+    void give_back() const { release(bytes, size); }
+};
+
+}  // namespace
+
+TEST(Allocator, BlocksDoNotOverlapAndAreAligned) {
+    std::mt19937 random(1);
+    std::vector<Block> blocks;
+    for (int i = 0; i < 20'000; ++i) {
+        if (blocks.size() < 100 || random() % 2 == 0) {
+            blocks.push_back(Block::make(1 + random() % 1500, static_cast<unsigned char>(i)));
+            EXPECT_EQ(reinterpret_cast<std::uintptr_t>(blocks.back().bytes) %
+                          __STDCPP_DEFAULT_NEW_ALIGNMENT__,
+                      0u);
+        } else {
+            std::swap(blocks[random() % blocks.size()], blocks.back());
+            ASSERT_TRUE(blocks.back().intact());
+            blocks.back().give_back();
+            blocks.pop_back();
+        }
+    }
+    for (const Block& block : blocks) {
+        ASSERT_TRUE(block.intact());
+        block.give_back();
+    }
+}
+
+TEST(Allocator, ABlockGivenBackIsTheNextOneOfItsSize) {
+    if (!asyncio::detail::recycle_blocks) GTEST_SKIP() << "sanitizers see every allocation";
+    void* first = allocate(200);
+    release(first, 200);
+    void* second = allocate(193);  // the same class of sizes
+    EXPECT_EQ(first, second);
+    release(second, 193);
+}
+
+// What one thread allocates another may free, for ever, in both directions.
+TEST(Allocator, ProducerAndConsumerThreadsKeepEachOtherSupplied) {
+    constexpr int rounds = 200, count = 2000;
+    std::vector<Block> handed;
+    for (int round = 0; round < rounds; ++round) {
+        std::thread producer([&handed, round] {
+            for (int i = 0; i < count; ++i) {
+                handed.push_back(Block::make(static_cast<std::size_t>(16 + i % 900),
+                                             static_cast<unsigned char>(round + i)));
+            }
+        });
+        producer.join();
+        for (const Block& block : handed) {
+            ASSERT_TRUE(block.intact());
+            block.give_back();
+        }
+        handed.clear();
+    }
+}
+
+TEST(Allocator, FramesOutliveTheThreadThatMadeThem) {
+    std::vector<Coroutine<int>> made;
+    std::thread([&made] {
+        for (int i = 0; i < 1000; ++i) {
+            made.push_back([](int x) -> Coroutine<int> { co_return x; }(i));
+        }
+    }).join();
+    int sum = 0;
+    asyncio::run([&]() -> Coroutine<void> {
+        for (auto& coroutine : made) sum += co_await std::move(coroutine);
+    });
+    EXPECT_EQ(sum, 999 * 1000 / 2);
+}
+
+TEST(RefCount, CountsAcrossThreadsAndEndsAtZero) {
+    RefCount count(1);
+    std::atomic<int> last = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+        threads.emplace_back([&] {
+            for (int n = 0; n < 10'000; ++n) {
+                count.add();
+                if (count.drop()) ++last;
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(last, 0);
+    EXPECT_EQ(count.value(), 1u);
+    EXPECT_TRUE(count.drop());
+    EXPECT_EQ(count.value(), 0u);  // so that the object may live on
+}
