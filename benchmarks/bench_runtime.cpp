@@ -38,6 +38,51 @@ Coroutine<void> recursion(State& state) {
 }
 BENCHMARK(in_task<recursion>)->Name("await/recursion")->Arg(1000);
 
+asyncio::Generator<int> endless() {
+    for (int i = 0;; ++i) co_yield i;
+}
+
+asyncio::Generator<int> endless_below(int depth) {
+    if (depth > 0) co_yield yield_from(endless_below(depth - 1));
+    for (int i = 0;; ++i) co_yield i;
+}
+
+void generator(State& state) {
+    auto numbers = endless();
+    for (auto _ : state) benchmark::DoNotOptimize(numbers.next());
+}
+BENCHMARK(generator)->Name("generator/item");
+
+// Through range(0) generators that delegate.
+void delegating_generator(State& state) {
+    auto numbers = endless_below(static_cast<int>(state.range(0)));
+    for (auto _ : state) benchmark::DoNotOptimize(numbers.next());
+}
+BENCHMARK(delegating_generator)->Name("generator/delegated_item")->Arg(1)->Arg(1000);
+
+asyncio::AsyncGenerator<int> endless_async() {
+    for (int i = 0;; ++i) co_yield i;
+}
+
+Coroutine<void> async_generator(State& state) {
+    auto numbers = endless_async();
+    for (auto _ : state) benchmark::DoNotOptimize(co_await numbers.anext());
+}
+BENCHMARK(in_task<async_generator>)->Name("generator/async_item");
+
+Coroutine<void> mapped(State& state) {
+    auto numbers = asyncio::amap([](int i) { return i + 1; }, endless_async());
+    for (auto _ : state) benchmark::DoNotOptimize(co_await numbers.anext());
+}
+BENCHMARK(in_task<mapped>)->Name("generator/mapped_item");
+
+Coroutine<void> merged(State& state) {
+    auto numbers = asyncio::amerge(endless_async(), endless_async());
+    for (auto _ : state) benchmark::DoNotOptimize(co_await numbers.anext());
+    co_await numbers.aclose();
+}
+BENCHMARK(in_task<merged>)->Name("generator/merged_item");
+
 Coroutine<void> spawn_join(State& state) {
     for (auto _ : state) benchmark::DoNotOptimize(co_await asyncio::create_task(child()));
 }

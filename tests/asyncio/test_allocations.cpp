@@ -30,6 +30,24 @@ Coroutine<int> one() {
     co_return 1;
 }
 
+Generator<int> count_to(int n) {
+    for (int i = 1; i <= n; ++i) co_yield i;
+}
+
+AsyncGenerator<int> count_to_async(int n) {
+    for (int i = 1; i <= n; ++i) co_yield i;
+}
+
+// Gives back what it is sent, through `depth` generators.
+Generator<int, int> delegating(int depth) {
+    if (depth > 0) {
+        co_yield yield_from(delegating(depth - 1));
+        co_return;
+    }
+    std::optional<int> sent = co_yield 0;
+    while (sent) sent = co_yield *sent;
+}
+
 // Allocations of `rounds` of `work` after as many to warm up.
 template <class Work>
 long steady_state(int rounds, Work work) {
@@ -100,6 +118,60 @@ TEST_F(Allocations, CallSoon) {
                                EXPECT_EQ(runs, n);
                            }),
               0);
+}
+
+TEST_F(Allocations, AnItemOfAGenerator) {
+    EXPECT_EQ(steady_state(1000,
+                           [](int n) -> Coroutine<void> {
+                               for (int i : count_to(n)) EXPECT_GT(i, 0);
+                               co_return;
+                           }),
+              0);
+}
+
+TEST_F(Allocations, AValueSentToAGeneratorThatDelegates) {
+    EXPECT_EQ(steady_state(1000,
+                           [](int n) -> Coroutine<void> {
+                               auto generator = delegating(3);
+                               generator.next();
+                               for (int i = 0; i < n; ++i) EXPECT_EQ(generator.send(i), i);
+                               generator.next();
+                               co_return;
+                           }),
+              0);
+}
+
+TEST_F(Allocations, AnItemOfAnAsyncGenerator) {
+    EXPECT_EQ(steady_state(1000,
+                           [](int n) -> Coroutine<void> {
+                               auto numbers = count_to_async(n);
+                               while (auto i = co_await anext(numbers)) EXPECT_GT(*i, 0);
+                           }),
+              0);
+}
+
+// Making these allocates, as some of their frames are too large to be recycled; items do not.
+TEST_F(Allocations, AnItemThroughAdapters) {
+    const auto of_items = [](int items) {
+        return steady_state(items, [](int n) -> Coroutine<void> {
+            auto numbers = achain(count_to_async(n), count_to_async(n));
+            auto positive = afilter([](int i) { return i > 0; },
+                                    amap([](int i) { return i; }, std::move(numbers)));
+            auto pairs = atake(azip(aenumerate(count_to_async(n)), std::move(positive)), n);
+            while (co_await anext(pairs)) continue;
+        });
+    };
+    EXPECT_EQ(of_items(1000), of_items(10));
+}
+
+TEST_F(Allocations, AnItemOfAMergedStream) {
+    const auto of_items = [](int items) {
+        return steady_state(items, [](int n) -> Coroutine<void> {
+            auto merged = amerge(count_to_async(n), count_to_async(n));
+            while (co_await anext(merged)) continue;
+        });
+    };
+    EXPECT_EQ(of_items(1000), of_items(10));
 }
 
 // As time goes on, other buckets of the timer queue come into use and grow their arrays once.
