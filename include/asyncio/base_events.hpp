@@ -88,6 +88,15 @@ Coroutine<Server> serve_hosts(EventLoop& loop, ProtocolFactory factory,
                               std::vector<std::string> hosts, int port, ServerOptions options);
 Coroutine<Server> serve_socket(EventLoop& loop, ProtocolFactory factory, ServerOptions options);
 
+Coroutine<Connected> connect_unix(EventLoop& loop, ProtocolFactory factory,
+                                  std::optional<std::string> path, UnixConnectionOptions options);
+Coroutine<Server> serve_unix(EventLoop& loop, ProtocolFactory factory,
+                             std::optional<std::string> path, UnixServerOptions options);
+Coroutine<Connected> connect_accepted(EventLoop& loop, ProtocolFactory factory, Socket sock,
+                                      AcceptedSocketOptions options);
+Coroutine<Connected> connect_read_pipe(EventLoop& loop, ProtocolFactory factory, int fd);
+Coroutine<Connected> connect_write_pipe(EventLoop& loop, ProtocolFactory factory, int fd);
+
 template <class P>
 Coroutine<std::pair<std::shared_ptr<Transport>, std::shared_ptr<P>>> with_protocol_type(
     Coroutine<Connected> connecting) {
@@ -129,6 +138,53 @@ Coroutine<Server> EventLoop::create_server(Factory factory, std::vector<std::str
 template <class Factory>
 Coroutine<Server> EventLoop::create_server(Factory factory, ServerOptions options) {
     return detail::serve_socket(*this, std::move(factory), std::move(options));
+}
+
+template <class Factory>
+auto EventLoop::create_unix_connection(Factory factory, std::string path,
+                                       UnixConnectionOptions options)
+    -> Coroutine<detail::ConnectedTo<Factory>> {
+    return detail::with_protocol_type<detail::protocol_made_by<Factory>>(
+        detail::connect_unix(*this, std::move(factory), std::move(path), std::move(options)));
+}
+
+template <class Factory>
+auto EventLoop::create_unix_connection(Factory factory, UnixConnectionOptions options)
+    -> Coroutine<detail::ConnectedTo<Factory>> {
+    return detail::with_protocol_type<detail::protocol_made_by<Factory>>(
+        detail::connect_unix(*this, std::move(factory), std::nullopt, std::move(options)));
+}
+
+template <class Factory>
+Coroutine<Server> EventLoop::create_unix_server(Factory factory, std::string path,
+                                                UnixServerOptions options) {
+    return detail::serve_unix(*this, std::move(factory), std::move(path), std::move(options));
+}
+
+template <class Factory>
+Coroutine<Server> EventLoop::create_unix_server(Factory factory, UnixServerOptions options) {
+    return detail::serve_unix(*this, std::move(factory), std::nullopt, std::move(options));
+}
+
+template <class Factory>
+auto EventLoop::connect_accepted_socket(Factory factory, Socket sock, AcceptedSocketOptions options)
+    -> Coroutine<detail::ConnectedTo<Factory>> {
+    return detail::with_protocol_type<detail::protocol_made_by<Factory>>(
+        detail::connect_accepted(*this, std::move(factory), std::move(sock), std::move(options)));
+}
+
+template <class Factory>
+auto EventLoop::connect_read_pipe(Factory factory, int fd)
+    -> Coroutine<detail::ConnectedTo<Factory>> {
+    return detail::with_protocol_type<detail::protocol_made_by<Factory>>(
+        detail::connect_read_pipe(*this, std::move(factory), fd));
+}
+
+template <class Factory>
+auto EventLoop::connect_write_pipe(Factory factory, int fd)
+    -> Coroutine<detail::ConnectedTo<Factory>> {
+    return detail::with_protocol_type<detail::protocol_made_by<Factory>>(
+        detail::connect_write_pipe(*this, std::move(factory), fd));
 }
 
 }  // namespace asyncio

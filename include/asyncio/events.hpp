@@ -294,6 +294,31 @@ class EventLoop {
                                     ServerOptions options = {});
     template <class Factory>
     Coroutine<Server> create_server(Factory factory, ServerOptions options);
+    // The same over Unix sockets. A path that begins with a zero byte is no file.
+    template <class Factory>
+    auto create_unix_connection(Factory factory, std::string path,
+                                UnixConnectionOptions options = {})
+        -> Coroutine<detail::ConnectedTo<Factory>>;
+    template <class Factory>
+    auto create_unix_connection(Factory factory, UnixConnectionOptions options)
+        -> Coroutine<detail::ConnectedTo<Factory>>;
+    template <class Factory>
+    Coroutine<Server> create_unix_server(Factory factory, std::string path,
+                                         UnixServerOptions options = {});
+    template <class Factory>
+    Coroutine<Server> create_unix_server(Factory factory, UnixServerOptions options);
+    // The server's side of a socket that something else accepted.
+    template <class Factory>
+    auto connect_accepted_socket(Factory factory, Socket sock, AcceptedSocketOptions options = {})
+        -> Coroutine<detail::ConnectedTo<Factory>>;
+    // One end of a pipe, a terminal or a socket; the descriptor is taken over and made
+    // non-blocking, unless this throws. A broken pipe is an error here, so SIGPIPE is ignored
+    // from then on, if the program had left it at its default.
+    // Throws: ValueError for other kinds of file, OSError.
+    template <class Factory>
+    auto connect_read_pipe(Factory factory, int fd) -> Coroutine<detail::ConnectedTo<Factory>>;
+    template <class Factory>
+    auto connect_write_pipe(Factory factory, int fd) -> Coroutine<detail::ConnectedTo<Factory>>;
 
     // ---- child processes (subprocess.hpp) -----------------------------------------------
 

@@ -249,6 +249,10 @@ namespace detail {
 Coroutine<Server> serve_streams(std::shared_ptr<ClientHandler> handler,
                                 std::vector<std::string> hosts, int port, ServerOptions options);
 Coroutine<Server> serve_streams(std::shared_ptr<ClientHandler> handler, ServerOptions options);
+Coroutine<StreamPair> open_unix_stream(std::optional<std::string> path,
+                                       UnixConnectionOptions options);
+Coroutine<Server> serve_unix_streams(std::shared_ptr<ClientHandler> handler,
+                                     std::optional<std::string> path, UnixServerOptions options);
 
 template <class F>
 concept ConnectionHandler = std::invocable<std::decay_t<F>&, StreamReader, StreamWriter>;
@@ -278,6 +282,26 @@ template <detail::ConnectionHandler F>
 Coroutine<Server> start_server(F&& handler, ServerOptions options) {
     return detail::serve_streams(detail::make_handler(std::forward<F>(handler)),
                                  std::move(options));
+}
+
+// The same over Unix sockets: see EventLoop::create_unix_connection() and
+// create_unix_server().
+inline Coroutine<StreamPair> open_unix_connection(std::string path,
+                                                  UnixConnectionOptions options = {}) {
+    return detail::open_unix_stream(std::move(path), std::move(options));
+}
+inline Coroutine<StreamPair> open_unix_connection(UnixConnectionOptions options) {
+    return detail::open_unix_stream(std::nullopt, std::move(options));
+}
+template <detail::ConnectionHandler F>
+Coroutine<Server> start_unix_server(F&& handler, std::string path, UnixServerOptions options = {}) {
+    return detail::serve_unix_streams(detail::make_handler(std::forward<F>(handler)),
+                                      std::move(path), std::move(options));
+}
+template <detail::ConnectionHandler F>
+Coroutine<Server> start_unix_server(F&& handler, UnixServerOptions options) {
+    return detail::serve_unix_streams(detail::make_handler(std::forward<F>(handler)), std::nullopt,
+                                      std::move(options));
 }
 
 }  // namespace asyncio

@@ -7,8 +7,11 @@
 
 #include <cerrno>
 #include <csignal>
+#include <mutex>
 
+#include <asyncio/base_events.hpp>
 #include <asyncio/log.hpp>
+#include <asyncio/outcome.hpp>
 
 #include "transport_errors.hpp"
 
@@ -16,98 +19,101 @@ namespace asyncio::detail {
 
 namespace {
 
-constexpr std::uint32_t lost_writes_before_warning = 5;
-
-mode_t kind_of(int fd) {
+mode_t kind_of_file(int fd) {
     struct stat status{};
-    if (::fstat(fd, &status) != 0) throw_os_error(errno, "pipe");
+    if (::fstat(fd, &status) != 0)
+        throw_os_error(errno, "a pipe transport for descriptor " + std::to_string(fd));
     return status.st_mode & S_IFMT;
 }
 
-void complete_waiter(const Future<void>& waiter) {
-    if (!waiter.done()) waiter.set_result();
-}
-
-// As the Python interpreter does when it starts. There is no way to write to a pipe that never
-// raises the signal.
-void ignore_sigpipe() {
-    [[maybe_unused]] static const bool once = [] {
+// A write to a pipe that nobody reads is an error to handle, not a reason to die. As Python
+// does for the whole process, and only where the program has not decided otherwise.
+void ignore_broken_pipe_signal() {
+    static std::once_flag once;
+    std::call_once(once, [] {
         struct sigaction current{};
-        if (::sigaction(SIGPIPE, nullptr, &current) == 0 && current.sa_handler == SIG_DFL) {
-            std::signal(SIGPIPE, SIG_IGN);
+        if (::sigaction(SIGPIPE, nullptr, &current) != 0) return;
+        if ((current.sa_flags & SA_SIGINFO) == 0 && current.sa_handler == SIG_DFL) {
+            ::signal(SIGPIPE, SIG_IGN);
         }
-        return true;
-    }();
-}
-
-[[noreturn]] void throw_one_way(const char* end, const char* call) {
-    throw NotImplementedError(std::string("this transport is the ") + end +
-                              " end of a pipe; it has no " + call);
+    });
 }
 
 }  // namespace
 
 // ---- both ends ----------------------------------------------------------------------------
 
-PipeTransport::PipeTransport(EventLoop& loop, Descriptor pipe,
-                             std::shared_ptr<BaseProtocol> protocol, bool to_read)
-    : loop_(loop), pipe_(std::move(pipe)), to_read_(to_read) {
-    const mode_t kind = kind_of(fd());
+PipeTransport::PipeTransport(EventLoop& loop, int fd, std::shared_ptr<BaseProtocol> protocol)
+    : loop_(loop), fd_(fd) {
+    const mode_t kind = kind_of_file(fd);
     if (kind != S_IFIFO && kind != S_IFSOCK && kind != S_IFCHR) {
-        throw ValueError(
-            "a pipe transport is for pipes, sockets and character devices only; for files use "
-            "aiofiles");
+        throw ValueError("Pipe transport is only for pipes, sockets and character devices");
     }
     protocol_.set(std::move(protocol));
-    const int flags = ::fcntl(fd(), F_GETFL);
-    if (flags < 0 || ::fcntl(fd(), F_SETFL, flags | O_NONBLOCK) != 0) {
-        throw_os_error(errno, "pipe");
-    }
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) throw_os_error(errno, "fcntl");
 }
 
-PipeTransport::~PipeTransport() = default;
-
-void PipeTransport::begin(Future<void> waiter) {
-    alive_ = share(*this);
+void PipeTransport::begin(Descriptor pipe, Future<void> waiter) {
+    pipe_ = std::move(pipe);
+    const std::shared_ptr<PipeTransport> self(weak_from_this().lock(), this);
+    alive_ = self;
     link(*loop_);
-    loop_->call_soon([self = alive_] { self->protocol_.connection_made(self); });
-    loop_->call_soon([self = alive_] { self->start(); });
-    if (waiter) loop_->call_soon(complete_waiter, std::move(waiter));
+    loop_->call_soon([self] { self->protocol_.connection_made(self); });
+    loop_->call_soon([self] {
+        if (!self->closing_) self->begin_operations();
+    });
+    if (!waiter) return;
+    loop_->call_soon([waiter = std::move(waiter)] {
+        if (!waiter.done()) waiter.set_result();
+    });
 }
 
 std::any PipeTransport::extra_info(std::string_view name) const {
-    return name == "pipe" && pipe_ ? std::any(fd()) : std::any();
+    if (name == "pipe") return fd_;
+    return {};
 }
 
-void PipeTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
-    protocol_.set(std::move(protocol));
+void PipeTransport::throw_read_only() {
+    throw NotImplementedError("this transport reads from a pipe; it cannot write");
 }
 
-std::string PipeTransport::repr() const {
-    std::string text = to_read_ ? "<ReadPipeTransport" : "<WritePipeTransport";
-    text += lost_ ? " closed" : closing_ ? " closing" : "";
-    text += " fd=" + std::to_string(fd());
-    if (to_read_) {
-        text += is_reading() ? " polling" : " idle";
-    } else {
-        text += " bufsize=" + std::to_string(get_write_buffer_size());
+void PipeTransport::throw_write_only() {
+    throw NotImplementedError("this transport writes to a pipe; it cannot read");
+}
+
+std::string PipeTransport::describe(const char* type, const char* more) const {
+    std::string text = std::string("<") + type;
+    if (lost_) text += " closed";
+    if (closing_ && !lost_) text += " closing";
+    return text + " fd=" + std::to_string(fd_) + more + ">";
+}
+
+void PipeTransport::fatal_error(std::exception_ptr error, const char* message) {
+    // EIO is how a terminal ends.
+    bool expected = false;
+    try {
+        std::rethrow_exception(error);
+    } catch (const OSError& caught) {
+        expected = caught.number() == EIO;
+    } catch (...) {
     }
-    return text + ">";
+    if (!expected) report_of_transport(*loop_, *this, message, error);
+    force_close(std::move(error));
 }
 
 void PipeTransport::schedule_lost(std::exception_ptr error) {
-    if (std::exchange(ending_, true)) return;
-    loop_->call_soon([self = share(*this), error = std::move(error)] { self->lose(error); });
+    loop_->call_soon([self = alive_, error = std::move(error)] {
+        if (!self->lost_) self->lose(error);
+    });
 }
 
 void PipeTransport::lose(const std::exception_ptr& error) {
-    if (lost_) return;
-    ending_ = true;
     const std::shared_ptr<PipeTransport> keep = alive_;
     struct Finally {
         PipeTransport& transport;
         ~Finally() {
-            transport.lost_ = true;
+            transport.give_back();
             transport.let_go_if_over();
         }
     };
@@ -117,248 +123,137 @@ void PipeTransport::lose(const std::exception_ptr& error) {
 }
 
 void PipeTransport::give_back() noexcept {
-    if (pipe_) proactor().forget(fd());
+    lost_ = true;
+    if (pipe_) proactor().forget(fd_);
     pipe_.reset();
-    unlink();
     const std::shared_ptr<BaseProtocol> protocol = protocol_.take();
+    unlink();
 }
 
 void PipeTransport::let_go_if_over() noexcept {
-    if (!lost_ || !idle()) return;
-    const std::shared_ptr<PipeTransport> keep = std::move(alive_);
-    give_back();
+    if (lost_ && !busy()) alive_.reset();
 }
 
 void PipeTransport::loop_closed() noexcept {
-    const std::shared_ptr<PipeTransport> keep = std::move(alive_);
+    const std::shared_ptr<PipeTransport> keep = alive_;
     if (!closing_) report_unclosed(*loop_, *this);
-    closing_ = ending_ = lost_ = true;
-    drop_buffers();
+    closing_ = true;
+    drop_operations();
     give_back();
+    alive_.reset();
 }
 
 // ---- the reading end ----------------------------------------------------------------------
 
-std::shared_ptr<ReadPipeTransport> ReadPipeTransport::make(EventLoop& loop, Descriptor pipe,
+ReadPipeTransport::ReadPipeTransport(EventLoop& loop, int fd,
+                                     std::shared_ptr<BaseProtocol> protocol)
+    : PipeTransport(loop, fd, std::move(protocol)),
+      input_(loop, *this, Operation::Kind::read, fd) {}
+
+std::shared_ptr<ReadPipeTransport> ReadPipeTransport::make(EventLoop& loop, Descriptor&& pipe,
                                                            std::shared_ptr<BaseProtocol> protocol,
                                                            Future<void> waiter) {
-    auto transport =
-        std::make_shared<ReadPipeTransport>(loop, std::move(pipe), std::move(protocol));
-    transport->begin(std::move(waiter));
+    auto transport = std::make_shared<ReadPipeTransport>(loop, pipe.get(), std::move(protocol));
+    transport->begin(std::move(pipe), std::move(waiter));
     return transport;
 }
 
-ReadPipeTransport::ReadPipeTransport(EventLoop& loop, Descriptor pipe,
-                                     std::shared_ptr<BaseProtocol> protocol)
-    : PipeTransport(loop, std::move(pipe), std::move(protocol), true) {
-    receive_.kind = Operation::Kind::read;
-    receive_.multishot = true;
-    receive_.owned = true;
-    receive_.fd = fd();
-    receive_.owner = this;
-    receive_.complete = &ReadPipeTransport::received;
+std::string ReadPipeTransport::repr() const {
+    return describe("ReadPipeTransport", is_reading() ? " polling" : " idle");
 }
 
-void ReadPipeTransport::start() {
-    started_ = true;
-    receive();
-}
-
-void ReadPipeTransport::receive() {
-    if (!started_ || !is_reading()) return;
-    if (held_ != nullptr || end_) {
-        // Never out of the caller's own call.
-        if (!std::exchange(delivery_due_, true)) {
-            loop_->call_soon([self = share(*this)] { self->deliver_held(); });
-        }
-    } else if (idle()) {
-        proactor().submit(receive_);
-    }
-    // An operation that is still being cancelled is submitted again when it ends.
-}
-
-void ReadPipeTransport::received(Operation& operation, int result, bool more) {
-    auto& transport = *static_cast<ReadPipeTransport*>(operation.owner);
-    const auto keep = share(transport);
-    if (result > 0) {
-        transport.take_input(
-            {static_cast<const char*>(operation.buffer), static_cast<std::size_t>(result)});
-        if (!more) transport.receive();
-    } else if (result == -ECANCELED) {
-        // Not where the loop closes: there it would only be cancelled again.
-        if (std::exchange(transport.stop_asked_, false)) transport.receive();
-    } else if (!transport.closing_) {
-        transport.end_ = result;
-        if (transport.paused_ || transport.held_ != nullptr) {
-            transport.receive();
-        } else {
-            transport.end_of_input(result);
-        }
-    }
-    if (!more) transport.let_go_if_over();
-}
-
-void ReadPipeTransport::take_input(std::string_view data) {
+void ReadPipeTransport::force_close(std::exception_ptr error) {
     if (closing_) return;
-    if (!paused_ && held_ == nullptr) {
-        deliver(data);
-    } else if (held_ == nullptr) {
-        held_ = std::make_unique<std::string>(data);
-    } else {
-        held_->append(data);
-    }
-}
-
-void ReadPipeTransport::deliver(std::string_view data) {
-    try {
-        const auto rest = protocol_.receive(data, [this] { return !is_reading(); });
-        if (!rest.empty() && !closing_) held_ = std::make_unique<std::string>(rest);
-    } catch (...) {
-        std::exception_ptr error = current_error_unless_fatal();
-        report_of_transport(*loop_, *this, "Fatal error: protocol.data_received() call failed.",
-                            error);
-        stop(std::move(error));
-    }
-}
-
-void ReadPipeTransport::deliver_held() {
-    const auto keep = share(*this);
-    delivery_due_ = false;
-    if (!is_reading()) return;
-    if (held_ != nullptr) {
-        const std::unique_ptr<std::string> data = std::move(held_);
-        deliver(*data);
-    }
-    if (!is_reading()) return;
-    if (held_ == nullptr && end_) {
-        end_of_input(*end_);
-    } else {
-        receive();
-    }
-}
-
-void ReadPipeTransport::end_of_input(int result) {
-    // EIO is how a terminal says that nobody is at the other end.
-    if (result < 0) {
-        std::exception_ptr error = make_os_error(-result, "reading from the pipe");
-        if (result != -EIO) {
-            report_of_transport(*loop_, *this, "Fatal read error on pipe transport", error);
-        }
-        stop(std::move(error));
-        return;
-    }
     closing_ = true;
-    loop_->call_soon([self = share(*this)] {
-        if (self->protocol_) static_cast<void>(self->protocol_.eof_received());
-    });
-    schedule_lost(nullptr);
-}
-
-void ReadPipeTransport::pause_reading() {
-    if (!is_reading()) return;
-    paused_ = true;
-    if (idle()) return;
-    stop_asked_ = true;
-    proactor().cancel(receive_);
-}
-
-void ReadPipeTransport::resume_reading() {
-    if (closing_ || !paused_) return;
-    paused_ = false;
-    receive();
-}
-
-void ReadPipeTransport::close() {
-    if (!closing_) stop(nullptr);
-}
-
-void ReadPipeTransport::stop(std::exception_ptr error) {
-    closing_ = true;
-    held_.reset();
-    if (!idle()) proactor().cancel(receive_);
+    input_.stop();
     schedule_lost(std::move(error));
 }
 
-void ReadPipeTransport::write(std::string_view) {
-    throw_one_way("reading", "write()");
+std::string_view ReadPipeTransport::take_input(std::string_view data) {
+    try {
+        return protocol_.receive(data, [this] { return !is_reading(); });
+    } catch (...) {
+        fatal_error(current_error_unless_fatal(),
+                    "Fatal error: protocol.data_received() call failed.");
+        return {};
+    }
 }
-void ReadPipeTransport::write_eof() {
-    throw_one_way("reading", "write_eof()");
-}
-void ReadPipeTransport::set_write_buffer_limits(WriteBufferLimits) {
-    throw_one_way("reading", "write buffer");
-}
-std::pair<std::size_t, std::size_t> ReadPipeTransport::get_write_buffer_limits() const {
-    throw_one_way("reading", "write buffer");
+
+void ReadPipeTransport::take_end(int result) {
+    if (result < 0) {
+        fatal_error(make_os_error(-result, "reading"), "Fatal read error on pipe transport");
+        return;
+    }
+    closing_ = true;
+    input_.stop();
+    loop_->call_soon([self = alive_, this] { static_cast<void>(protocol_.eof_received()); });
+    schedule_lost(nullptr);
 }
 
 // ---- the writing end ----------------------------------------------------------------------
 
-std::shared_ptr<WritePipeTransport> WritePipeTransport::make(EventLoop& loop, Descriptor pipe,
+WritePipeTransport::WritePipeTransport(EventLoop& loop, int fd,
+                                       std::shared_ptr<BaseProtocol> protocol)
+    : PipeTransport(loop, fd, std::move(protocol)) {
+    ignore_broken_pipe_signal();
+    watch_.kind = Operation::Kind::poll;
+    watch_.owned = true;
+    watch_.fd = fd;
+    // A pipe tells of its own accord.
+    watch_.events = kind_of_file(fd) == S_IFSOCK ? POLLRDHUP : 0;
+    watch_.owner = this;
+    watch_.complete = &WritePipeTransport::reader_went;
+}
+
+std::shared_ptr<WritePipeTransport> WritePipeTransport::make(EventLoop& loop, Descriptor&& pipe,
                                                              std::shared_ptr<BaseProtocol> protocol,
                                                              Future<void> waiter) {
-    auto transport =
-        std::make_shared<WritePipeTransport>(loop, std::move(pipe), std::move(protocol));
-    transport->begin(std::move(waiter));
+    auto transport = std::make_shared<WritePipeTransport>(loop, pipe.get(), std::move(protocol));
+    transport->begin(std::move(pipe), std::move(waiter));
     return transport;
 }
 
-WritePipeTransport::WritePipeTransport(EventLoop& loop, Descriptor pipe,
-                                       std::shared_ptr<BaseProtocol> protocol)
-    : PipeTransport(loop, std::move(pipe), std::move(protocol), false) {
-    ignore_sigpipe();
-    const mode_t kind = kind_of(fd());
-    watches_reader_ = kind != S_IFCHR;
-    watch_.kind = Operation::Kind::poll;
-    watch_.owned = true;
-    watch_.fd = fd();
-    // What a socket's other end sends is nothing we could take: it counts as its end.
-    watch_.events = kind == S_IFSOCK ? POLLIN : 0;
-    watch_.owner = this;
-    watch_.complete = &WritePipeTransport::reader_gone;
+std::string WritePipeTransport::repr() const {
+    const std::string size = " bufsize=" + std::to_string(get_write_buffer_size());
+    return describe("WritePipeTransport", size.c_str());
 }
 
-void WritePipeTransport::start() {
-    if (watches_reader_ && !closing_) proactor().submit(watch_);
+void WritePipeTransport::begin_operations() {
+    if (kind_of_file(fd_) == S_IFCHR) return;
+    proactor().submit(watch_);
 }
 
-void WritePipeTransport::reader_gone(Operation& operation, int result, bool) {
-    auto& transport = *static_cast<WritePipeTransport*>(operation.owner);
-    const auto keep = share(transport);
-    if (result > 0) {
-        transport.end_now(transport.get_write_buffer_size() == 0
-                              ? nullptr
-                              : make_os_error(EPIPE, "the other end of the pipe was closed"));
+bool WritePipeTransport::busy() const noexcept {
+    return watch_.state != Operation::State::idle || (unsent_ != nullptr && unsent_->busy());
+}
+
+void WritePipeTransport::reader_went(Operation& operation, int result, bool) {
+    auto& self = *static_cast<WritePipeTransport*>(operation.owner);
+    const std::shared_ptr<PipeTransport> keep = self.alive_;
+    if (result >= 0 && !self.lost_) {
+        const bool unsent = self.unsent_ != nullptr && self.unsent_->size() > 0;
+        self.force_close(unsent ? make_os_error(EPIPE, "writing to a pipe") : nullptr);
     }
-    transport.let_go_if_over();
-}
-
-// How much of `data` the kernel took, or -1 after a fatal error.
-std::ptrdiff_t WritePipeTransport::write_now(std::string_view data) {
-    for (;;) {
-        const ssize_t written = ::write(fd(), data.data(), data.size());
-        if (written >= 0) return written;
-        if (errno == EAGAIN) return 0;
-        if (errno == EINTR) continue;
-        fatal_error(errno);
-        return -1;
-    }
+    self.let_go_if_over();
 }
 
 void WritePipeTransport::write(std::string_view data) {
     if (data.empty()) return;
-    if (closing_) {
-        if (lost_writes_ >= lost_writes_before_warning) {
-            log(LogLevel::warning, "a pipe was written to that is closed, " + repr());
-        }
-        ++lost_writes_;
+    if (lost_count_ != 0 || closing_) {
+        count_lost_write(lost_count_);
         return;
     }
     if (unsent_ == nullptr) {
-        const std::ptrdiff_t now = write_now(data);
-        if (now < 0 || static_cast<std::size_t>(now) == data.size()) return;
-        data.remove_prefix(static_cast<std::size_t>(now));
-        unsent_ = std::make_unique<WriteBuffer>(fd(), false, this, &WritePipeTransport::written);
+        const ssize_t written = ::write(fd_, data.data(), data.size());
+        if (written < 0 && errno != EAGAIN && errno != EINTR) {
+            const int error = errno;
+            ++lost_count_;
+            fatal_error(make_os_error(error, "writing"), "Fatal write error on pipe transport");
+            return;
+        }
+        if (written > 0) data.remove_prefix(static_cast<std::size_t>(written));
+        if (data.empty()) return;
+        unsent_ = std::make_unique<WriteBuffer>(fd_, false, this, &WritePipeTransport::written);
     }
     unsent_->append(data);
     if (!unsent_->busy()) unsent_->submit(proactor());
@@ -366,21 +261,29 @@ void WritePipeTransport::write(std::string_view data) {
 }
 
 void WritePipeTransport::written(Operation& operation, int result, bool) {
-    auto& transport = *static_cast<WritePipeTransport*>(operation.owner);
-    const auto keep = share(transport);
-    transport.buffer_written(result);
-    transport.let_go_if_over();
+    auto& self = *static_cast<WritePipeTransport*>(operation.owner);
+    const std::shared_ptr<PipeTransport> keep = self.alive_;
+    self.buffer_written(result);
+    self.let_go_if_over();
 }
 
 void WritePipeTransport::buffer_written(int result) {
-    if (!aborted_ && result < 0) fatal_error(-result);
-    if (!aborted_) {
-        unsent_->consume(static_cast<std::size_t>(result));
-        flow_.shrunk(unsent_->size(), *loop_, *this);  // may append, or end it
-    }
-    if (aborted_) {
+    if (dropped_) {
         unsent_.reset();
-    } else if (unsent_->size() != 0) {
+        return;
+    }
+    if (result == -ECANCELED) return;  // the loop closes
+    if (result < 0) {
+        ++lost_count_;
+        fatal_error(make_os_error(-result, "writing"), "Fatal write error on pipe transport");
+        unsent_.reset();
+        return;
+    }
+    unsent_->consume(static_cast<std::size_t>(result));
+    flow_.shrunk(unsent_->size(), *loop_, *this);  // may append
+    if (dropped_) {
+        unsent_.reset();
+    } else if (unsent_->size() > 0) {
         if (!unsent_->busy()) unsent_->submit(proactor());
     } else {
         unsent_.reset();
@@ -393,19 +296,19 @@ void WritePipeTransport::buffer_written(int result) {
 void WritePipeTransport::write_eof() {
     if (closing_) return;
     closing_ = true;
-    if (unsent_ == nullptr) end_now(nullptr);
+    if (unsent_ != nullptr) return;
+    proactor().cancel(watch_);
+    schedule_lost(nullptr);
 }
 
-void WritePipeTransport::fatal_error(int number) {
-    end_now(make_os_error(number, "writing to the pipe"));
-}
-
-void WritePipeTransport::end_now(std::exception_ptr error) {
-    if (std::exchange(aborted_, true)) return;
+void WritePipeTransport::force_close(std::exception_ptr error) {
+    if (lost_ || dropped_) return;
     closing_ = true;
+    dropped_ = true;
+    ++lost_count_;
     if (unsent_ != nullptr) {
         unsent_->drop();
-        if (unsent_->busy()) unsent_->cancel(proactor());
+        unsent_->cancel(proactor());
     }
     proactor().cancel(watch_);
     schedule_lost(std::move(error));
@@ -416,11 +319,38 @@ void WritePipeTransport::set_write_buffer_limits(WriteBufferLimits limits) {
     flow_.grown(get_write_buffer_size(), *loop_, *this);
 }
 
-void WritePipeTransport::pause_reading() {
-    throw_one_way("writing", "pause_reading()");
+// ---- connect_read_pipe(), connect_write_pipe() --------------------------------------------
+
+namespace {
+
+template <class PipeEnd>
+Coroutine<Connected> connect_pipe(EventLoop& loop, ProtocolFactory factory, int fd) {
+    Connected made;
+    made.protocol = factory();
+    Future<void> waiter = loop.create_future();
+    Descriptor pipe(fd);
+    try {
+        made.transport = PipeEnd::make(loop, std::move(pipe), made.protocol, waiter);
+    } catch (...) {
+        static_cast<void>(pipe.release());  // still the caller's
+        throw;
+    }
+    auto outcome = co_await try_(waiter);
+    if (!outcome) {
+        made.transport->close();
+        outcome.value();
+    }
+    co_return made;
 }
-void WritePipeTransport::resume_reading() {
-    throw_one_way("writing", "resume_reading()");
+
+}  // namespace
+
+Coroutine<Connected> connect_read_pipe(EventLoop& loop, ProtocolFactory factory, int fd) {
+    return connect_pipe<ReadPipeTransport>(loop, std::move(factory), fd);
+}
+
+Coroutine<Connected> connect_write_pipe(EventLoop& loop, ProtocolFactory factory, int fd) {
+    return connect_pipe<WritePipeTransport>(loop, std::move(factory), fd);
 }
 
 }  // namespace asyncio::detail

@@ -1,9 +1,6 @@
-// The transports over one end of a pipe, or of what is read or written like one: a socket or a
-// terminal used in one direction.
+// The transports over one end of a pipe, or over a terminal or socket used in one direction.
 //
-// As SocketTransport: memory of the proactor's to read, what can be written at once is, and it
-// holds itself from when it is made until connection_lost() was called and the kernel is done
-// with its operations, or until its loop closes.
+// Each holds itself until connection_lost() was called and the kernel is done with it.
 #pragma once
 
 #include <asyncio/futures.hpp>
@@ -15,129 +12,118 @@
 #include "loop_state.hpp"
 #include "proactors/descriptor.hpp"
 #include "protocol_slot.hpp"
+#include "receiving.hpp"
 #include "write_buffer.hpp"
 
 namespace asyncio::detail {
 
+// What both ends share. What the other end could do throws NotImplementedError.
 class PipeTransport : public Transport, public LoopResource {
   public:
-    ~PipeTransport() override;
-
     [[nodiscard]] bool is_closing() const noexcept override { return closing_; }
     [[nodiscard]] std::any extra_info(std::string_view name) const override;
-    void set_protocol(std::shared_ptr<BaseProtocol> protocol) override;
+    void set_protocol(std::shared_ptr<BaseProtocol> protocol) override {
+        protocol_.set(std::move(protocol));
+    }
     [[nodiscard]] std::shared_ptr<BaseProtocol> get_protocol() const override {
         return protocol_.get();
     }
-    [[nodiscard]] std::string repr() const override;
+
+    [[nodiscard]] bool is_reading() const noexcept override { return false; }
+    void pause_reading() override { throw_write_only(); }
+    void resume_reading() override { throw_write_only(); }
+    void write(std::string_view) override { throw_read_only(); }
+    void write_eof() override { throw_read_only(); }
+    [[nodiscard]] bool can_write_eof() const noexcept override { return false; }
+    void abort() override { close(); }
+    void set_write_buffer_limits(WriteBufferLimits) override { throw_read_only(); }
+    [[nodiscard]] std::pair<std::size_t, std::size_t> get_write_buffer_limits() const override {
+        throw_read_only();
+    }
+    [[nodiscard]] std::size_t get_write_buffer_size() const noexcept override { return 0; }
+
     void loop_closed() noexcept override;
 
   protected:
-    // Throws: ValueError for a descriptor of another kind, TypeError for such a protocol,
-    // OSError for a bad descriptor.
-    PipeTransport(EventLoop& loop, Descriptor pipe, std::shared_ptr<BaseProtocol> protocol,
-                  bool to_read);
+    // Throws: TypeError for a protocol of another kind, ValueError for another kind of file,
+    // OSError; the descriptor is then not touched.
+    PipeTransport(EventLoop& loop, int fd, std::shared_ptr<BaseProtocol> protocol);
+    ~PipeTransport() = default;
 
+    // Owns the descriptor from now on.
+    void begin(Descriptor pipe, Future<void> waiter);
     [[nodiscard]] Proactor& proactor() const noexcept {
         return *EventLoop::Internals::state(*loop_).proactor;
     }
-    [[nodiscard]] int fd() const noexcept { return pipe_.get(); }
-    template <class Self>
-    [[nodiscard]] static std::shared_ptr<Self> share(Self& self) noexcept {
-        return {self.weak_from_this().lock(), &self};
-    }
-    // connection_made(), start() and the completion of `waiter` are three callbacks, in that
-    // order, of the next iteration.
-    void begin(Future<void> waiter);
-    // Calls connection_lost(), next iteration or now, and gives everything back.
+    // Once connection_made() was called.
+    virtual void begin_operations() = 0;
+    // Whether the kernel still has one.
+    [[nodiscard]] virtual bool busy() const noexcept = 0;
+    // What is not needed any more after the loop has closed.
+    virtual void drop_operations() noexcept = 0;
+
+    void fatal_error(std::exception_ptr error, const char* message);
+    virtual void force_close(std::exception_ptr error) = 0;
     void schedule_lost(std::exception_ptr error);
     void lose(const std::exception_ptr& error);
     void let_go_if_over() noexcept;
-
-    virtual void start() = 0;
-    // No operation is in flight.
-    [[nodiscard]] virtual bool idle() const noexcept = 0;
-    // The loop closed: what is buffered is of no use any more.
-    virtual void drop_buffers() noexcept = 0;
+    [[nodiscard]] std::string describe(const char* type, const char* more) const;
 
     LoopReference loop_;
+    const int fd_;
+    Descriptor pipe_;
     bool closing_ = false;
+    bool lost_ = false;
     ProtocolSlot protocol_;
+    std::shared_ptr<PipeTransport> alive_;  // itself
 
   private:
+    [[noreturn]] static void throw_read_only();
+    [[noreturn]] static void throw_write_only();
     void give_back() noexcept;
-
-    Descriptor pipe_;
-    bool to_read_;
-    bool ending_ = false;                   // connection_lost() is due
-    bool lost_ = false;                     // and was called
-    std::shared_ptr<PipeTransport> alive_;  // itself
 };
 
-class ReadPipeTransport final : public PipeTransport {
+class ReadPipeTransport final : public PipeTransport, private ReceivingTransport {
   public:
-    // Takes the descriptor over and makes it non-blocking.
-    static std::shared_ptr<ReadPipeTransport> make(EventLoop& loop, Descriptor pipe,
+    ReadPipeTransport(EventLoop& loop, int fd, std::shared_ptr<BaseProtocol> protocol);
+    // Takes the descriptor over, but not if it throws: see PipeTransport. The callbacks are
+    // scheduled as SocketTransport's.
+    static std::shared_ptr<ReadPipeTransport> make(EventLoop& loop, Descriptor&& pipe,
                                                    std::shared_ptr<BaseProtocol> protocol,
                                                    Future<void> waiter = Future<void>(nullptr));
-    ReadPipeTransport(EventLoop& loop, Descriptor pipe, std::shared_ptr<BaseProtocol> protocol);
 
-    void close() override;
-    void abort() override { close(); }
-    [[nodiscard]] bool is_reading() const noexcept override { return !closing_ && !paused_; }
-    void pause_reading() override;
-    void resume_reading() override;
-
-    void write(std::string_view data) override;
-    void write_eof() override;
-    [[nodiscard]] bool can_write_eof() const noexcept override { return false; }
-    void set_write_buffer_limits(WriteBufferLimits limits) override;
-    [[nodiscard]] std::pair<std::size_t, std::size_t> get_write_buffer_limits() const override;
-    [[nodiscard]] std::size_t get_write_buffer_size() const noexcept override { return 0; }
+    void close() override { force_close(nullptr); }
+    [[nodiscard]] std::string repr() const override;
+    [[nodiscard]] bool is_reading() const noexcept override { return input_.active(); }
+    void pause_reading() override { input_.pause(); }
+    void resume_reading() override { input_.resume(); }
 
   private:
-    void start() override;
-    [[nodiscard]] bool idle() const noexcept override {
-        return receive_.state == Operation::State::idle;
-    }
-    void drop_buffers() noexcept override { held_.reset(); }
+    void begin_operations() override { input_.start(); }
+    [[nodiscard]] bool busy() const noexcept override { return input_.busy(); }
+    void drop_operations() noexcept override { input_.stop(); }
+    void force_close(std::exception_ptr error) override;
+    std::string_view take_input(std::string_view data) override;
+    void take_end(int result) override;
+    void receiving_over() noexcept override { let_go_if_over(); }
+    [[nodiscard]] std::shared_ptr<void> keep_alive() noexcept override { return share(); }
 
-    void receive();
-    static void received(Operation& operation, int result, bool more);
-    void take_input(std::string_view data);
-    void deliver(std::string_view data);
-    void deliver_held();
-    void end_of_input(int result);
-    void stop(std::exception_ptr error);
-
-    bool paused_ = false;
-    bool started_ = false;
-    bool stop_asked_ = false;    // reading is to go on once the operation has ended
-    bool delivery_due_ = false;  // deliver_held() is scheduled
-    std::optional<int> end_;     // the result that ended the input, while that is not told
-    Operation receive_;
-    std::unique_ptr<std::string> held_;  // came while paused
+    Receiving input_;
 };
 
 class WritePipeTransport final : public PipeTransport {
   public:
-    // Takes the descriptor over and makes it non-blocking. From the first one on, the process
-    // ignores SIGPIPE, unless it has a handler for it.
-    static std::shared_ptr<WritePipeTransport> make(EventLoop& loop, Descriptor pipe,
+    WritePipeTransport(EventLoop& loop, int fd, std::shared_ptr<BaseProtocol> protocol);
+    static std::shared_ptr<WritePipeTransport> make(EventLoop& loop, Descriptor&& pipe,
                                                     std::shared_ptr<BaseProtocol> protocol,
                                                     Future<void> waiter = Future<void>(nullptr));
-    WritePipeTransport(EventLoop& loop, Descriptor pipe, std::shared_ptr<BaseProtocol> protocol);
 
-    // As write_eof(): the buffer is written first.
     void close() override { write_eof(); }
-    void abort() override { end_now(nullptr); }
-    [[nodiscard]] bool is_reading() const noexcept override { return false; }
-    void pause_reading() override;
-    void resume_reading() override;
-
+    [[nodiscard]] std::string repr() const override;
     void write(std::string_view data) override;
     void write_eof() override;
     [[nodiscard]] bool can_write_eof() const noexcept override { return true; }
+    void abort() override { force_close(nullptr); }
     void set_write_buffer_limits(WriteBufferLimits limits) override;
     [[nodiscard]] std::pair<std::size_t, std::size_t> get_write_buffer_limits() const override {
         return flow_.limits();
@@ -147,25 +133,19 @@ class WritePipeTransport final : public PipeTransport {
     }
 
   private:
-    void start() override;
-    [[nodiscard]] bool idle() const noexcept override {
-        return watch_.state == Operation::State::idle && (unsent_ == nullptr || !unsent_->busy());
-    }
-    void drop_buffers() noexcept override { unsent_.reset(); }
-
-    [[nodiscard]] std::ptrdiff_t write_now(std::string_view data);
+    void begin_operations() override;
+    [[nodiscard]] bool busy() const noexcept override;
+    void drop_operations() noexcept override { unsent_.reset(); }
+    void force_close(std::exception_ptr error) override;
     static void written(Operation& operation, int result, bool more);
+    static void reader_went(Operation& operation, int result, bool more);
     void buffer_written(int result);
-    static void reader_gone(Operation& operation, int result, bool more);
-    void fatal_error(int number);
-    void end_now(std::exception_ptr error);
 
-    bool aborted_ = false;         // nothing more of the buffer is to be written
-    bool watches_reader_ = false;  // its kind tells when the other end is closed
-    std::uint32_t lost_writes_ = 0;
     FlowControl flow_;
-    Operation watch_;
+    Operation watch_;  // for the reader going away
     std::unique_ptr<WriteBuffer> unsent_;
+    bool dropped_ = false;          // what is unsent stays so
+    std::uint32_t lost_count_ = 0;  // counts writes that come too late
 };
 
 }  // namespace asyncio::detail

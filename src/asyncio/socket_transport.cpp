@@ -46,14 +46,11 @@ std::shared_ptr<SocketTransport> SocketTransport::make(EventLoop& loop, Descript
 SocketTransport::SocketTransport(EventLoop& loop, Descriptor socket,
                                  std::shared_ptr<BaseProtocol> protocol,
                                  std::shared_ptr<ServerState> server)
-    : loop_(loop), socket_(std::move(socket)), server_(std::move(server)) {
+    : loop_(loop),
+      socket_(std::move(socket)),
+      input_(loop, *this, Operation::Kind::recv, socket_.get()),
+      server_(std::move(server)) {
     protocol_.set(std::move(protocol));
-    receive_.kind = Operation::Kind::recv;
-    receive_.multishot = true;
-    receive_.owned = true;
-    receive_.fd = socket_.get();
-    receive_.owner = this;
-    receive_.complete = &SocketTransport::received;
     peer_.ask_peer(socket_.get());
     int family = AF_INET;
     if (peer_.known()) family = peer_.get().family();
@@ -67,10 +64,7 @@ void SocketTransport::begin(Future<void> waiter) {
     link(*loop_);
     if (server_ != nullptr) server_->attach(*this);
     loop_->call_soon([self = alive_] { self->protocol_.connection_made(self); });
-    loop_->call_soon([self = alive_] {
-        self->started_ = true;
-        self->start_receiving();
-    });
+    loop_->call_soon([self = alive_] { self->input_.start(); });
     if (waiter) loop_->call_soon(complete_waiter, std::move(waiter));
 }
 
@@ -103,94 +97,17 @@ std::string SocketTransport::repr() const {
 
 // ---- reading ------------------------------------------------------------------------------
 
-void SocketTransport::start_receiving() {
-    if (!started_ || !is_reading()) return;
-    if (held_ != nullptr || has_end_) {
-        // Never out of the caller's own call.
-        if (!std::exchange(delivery_due_, true)) {
-            loop_->call_soon([self = self()] { self->deliver_held(); });
-        }
-    } else if (receive_.state == Operation::State::idle && !input_over_) {
-        proactor().submit(receive_);
-    }
-    // An operation that is still being cancelled is submitted again when it ends.
-}
-
-void SocketTransport::stop_receiving() {
-    if (receive_.state == Operation::State::idle) return;
-    stop_asked_ = true;
-    proactor().cancel(receive_);
-}
-
-void SocketTransport::received(Operation& operation, int result, bool more) {
-    auto& transport = *static_cast<SocketTransport*>(operation.owner);
-    const std::shared_ptr<SocketTransport> keep = more ? nullptr : transport.alive_;
-    if (result > 0) {
-        transport.take_input(
-            {static_cast<const char*>(operation.buffer), static_cast<std::size_t>(result)});
-    } else if (result == -ECANCELED) {
-        // Not where the loop closes: there it would only be cancelled again.
-        if (std::exchange(transport.stop_asked_, false)) transport.start_receiving();
-    } else {
-        transport.input_ended(result);
-    }
-    if (!more) transport.let_go_if_over();
-}
-
-void SocketTransport::take_input(std::string_view data) {
-    if (closing_) return;
-    // Usual: nothing of it is kept here.
-    if (!paused_ && held_ == nullptr) [[likely]] {
-        deliver(data);
-    } else if (held_ == nullptr) {
-        held_ = std::make_unique<std::string>(data);
-    } else {
-        held_->append(data);
-    }
-}
-
-void SocketTransport::deliver(std::string_view data) {
-    // Somebody may drop the last handle to it out of the protocol.
-    const std::shared_ptr<SocketTransport> keep = alive_;
+std::string_view SocketTransport::take_input(std::string_view data) {
     try {
-        const auto rest = protocol_.receive(data, [this] { return !is_reading(); });
-        if (!rest.empty() && !closing_) held_ = std::make_unique<std::string>(rest);
+        return protocol_.receive(data, [this] { return !is_reading(); });
     } catch (...) {
         fatal_error(current_error_unless_fatal(),
                     "Fatal error: protocol.data_received() call failed.");
+        return {};
     }
 }
 
-void SocketTransport::deliver_held() {
-    delivery_due_ = false;
-    if (!is_reading()) return;
-    if (held_ != nullptr) {
-        const std::unique_ptr<std::string> data = std::move(held_);
-        deliver(*data);
-    }
-    if (!is_reading()) return;
-    if (held_ == nullptr && has_end_) {
-        has_end_ = false;
-        end_of_input(end_);
-    } else {
-        start_receiving();
-    }
-}
-
-void SocketTransport::input_ended(int result) {
-    if (closing_) return;
-    if (paused_ || held_ != nullptr) {
-        has_end_ = true;
-        end_ = result;
-        start_receiving();
-    } else {
-        end_of_input(result);
-    }
-}
-
-void SocketTransport::end_of_input(int result) {
-    const std::shared_ptr<SocketTransport> keep = alive_;
-    input_over_ = true;
+void SocketTransport::take_end(int result) {
     if (result < 0) {
         fatal_error(make_os_error(-result, "receiving"), "Fatal read error on socket transport");
         return;
@@ -203,18 +120,6 @@ void SocketTransport::end_of_input(int result) {
         return;
     }
     close();
-}
-
-void SocketTransport::pause_reading() {
-    if (!is_reading()) return;
-    paused_ = true;
-    stop_receiving();
-}
-
-void SocketTransport::resume_reading() {
-    if (closing_ || !paused_) return;
-    paused_ = false;
-    start_receiving();
 }
 
 // ---- writing ------------------------------------------------------------------------------
@@ -301,6 +206,7 @@ void SocketTransport::buffer_sent(int result) {
         unsent_.reset();
         return;
     }
+    if (result == -ECANCELED) return;  // the loop closes
     if (result < 0) {
         fatal_error(make_os_error(-result, "sending"), write_error);
         unsent_.reset();
@@ -343,8 +249,7 @@ void SocketTransport::set_write_buffer_limits(WriteBufferLimits limits) {
 void SocketTransport::close() {
     if (closing_) return;
     closing_ = true;
-    held_.reset();
-    stop_receiving();
+    input_.stop();
     if (unsent_ == nullptr) schedule_lost(nullptr);
 }
 
@@ -361,8 +266,7 @@ void SocketTransport::force_close(std::exception_ptr error) {
         unsent_->cancel(proactor());
     }
     closing_ = true;
-    held_.reset();
-    stop_receiving();
+    input_.stop();
     schedule_lost(std::move(error));
 }
 
@@ -396,8 +300,7 @@ void SocketTransport::give_back() noexcept {
 }
 
 void SocketTransport::let_go_if_over() noexcept {
-    const bool busy =
-        receive_.state != Operation::State::idle || (unsent_ != nullptr && unsent_->busy());
+    const bool busy = input_.busy() || (unsent_ != nullptr && unsent_->busy());
     if (lost_ && !busy) alive_.reset();
 }
 
@@ -406,7 +309,7 @@ void SocketTransport::loop_closed() noexcept {
     if (!closing_) report_unclosed(*loop_, *this);
     closing_ = true;
     ++lost_count_;
-    held_.reset();
+    input_.stop();
     unsent_.reset();
     give_back();
     alive_.reset();

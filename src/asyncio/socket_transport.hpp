@@ -16,6 +16,7 @@
 #include "loop_state.hpp"
 #include "proactors/descriptor.hpp"
 #include "protocol_slot.hpp"
+#include "receiving.hpp"
 #include "small_address.hpp"
 #include "write_buffer.hpp"
 
@@ -28,7 +29,10 @@ struct ServerLinks {
     ServerLinks* previous = nullptr;
 };
 
-class SocketTransport final : public Transport, public LoopResource, public ServerLinks {
+class SocketTransport final : public Transport,
+                              public LoopResource,
+                              public ServerLinks,
+                              private ReceivingTransport {
   public:
     // Takes the descriptor over. connection_made(), the start of reading and the completion of
     // `waiter` (which may be null) are three callbacks, in that order, of the next iteration.
@@ -53,9 +57,9 @@ class SocketTransport final : public Transport, public LoopResource, public Serv
     }
     [[nodiscard]] std::string repr() const override;
 
-    [[nodiscard]] bool is_reading() const noexcept override { return !closing_ && !paused_; }
-    void pause_reading() override;
-    void resume_reading() override;
+    [[nodiscard]] bool is_reading() const noexcept override { return input_.active(); }
+    void pause_reading() override { input_.pause(); }
+    void resume_reading() override { input_.resume(); }
 
     void write(std::string_view data) override;
     void write_pieces(std::span<const std::string_view> pieces) override;
@@ -85,14 +89,10 @@ class SocketTransport final : public Transport, public LoopResource, public Serv
 
     void begin(Future<void> waiter);
     // -- reading
-    void start_receiving();
-    void stop_receiving();
-    static void received(Operation& operation, int result, bool more);
-    void take_input(std::string_view data);
-    void deliver(std::string_view data);
-    void deliver_held();
-    void input_ended(int result);
-    void end_of_input(int result);
+    std::string_view take_input(std::string_view data) override;
+    void take_end(int result) override;
+    void receiving_over() noexcept override { let_go_if_over(); }
+    [[nodiscard]] std::shared_ptr<void> keep_alive() noexcept override { return self(); }
     // -- writing
     [[nodiscard]] bool may_write(std::size_t size);
     [[nodiscard]] std::ptrdiff_t send_now(std::string_view data);
@@ -110,20 +110,12 @@ class SocketTransport final : public Transport, public LoopResource, public Serv
     LoopReference loop_;
     Descriptor socket_;
     bool closing_ = false;
-    bool paused_ = false;
     bool eof_written_ = false;
-    bool started_ = false;          // reading may begin
-    bool stop_asked_ = false;       // receive_ is being cancelled
-    bool input_over_ = false;       // the protocol was told of the end
-    bool delivery_due_ = false;     // deliver_held() is scheduled
-    bool has_end_ = false;          // the end came while paused: end_
     bool lost_ = false;             // connection_lost() was called
     std::uint32_t lost_count_ = 0;  // positive once connection_lost() is due; counts writes
-    int end_ = 0;
     FlowControl flow_;
     ProtocolSlot protocol_;
-    Operation receive_;
-    std::unique_ptr<std::string> held_;  // came while paused
+    Receiving input_;
     std::unique_ptr<WriteBuffer> unsent_;
     std::shared_ptr<ServerState> server_;
     std::shared_ptr<SocketTransport> alive_;  // itself

@@ -206,16 +206,6 @@ void StreamReaderProtocol::replace_transport(const std::shared_ptr<Transport>& t
 
 namespace {
 
-struct NewStream {
-    StreamReader reader;
-    std::shared_ptr<StreamReaderProtocol> protocol;
-};
-
-NewStream new_stream(EventLoop& loop, std::size_t limit) {
-    const StreamReader reader(loop, static_cast<std::ptrdiff_t>(limit));
-    return {reader, std::make_shared<StreamReaderProtocol>(reader)};
-}
-
 detail::ProtocolFactory stream_factory(EventLoop& loop,
                                        std::shared_ptr<detail::ClientHandler> handler,
                                        std::size_t limit) {
@@ -227,20 +217,43 @@ detail::ProtocolFactory stream_factory(EventLoop& loop,
 
 }  // namespace
 
+namespace {
+
+// `connect(factory)` makes the connection.
+template <class Connect>
+Coroutine<StreamPair> open_stream(EventLoop& loop, std::size_t limit, Connect connect) {
+    const StreamReader reader(loop, static_cast<std::ptrdiff_t>(limit));
+    const auto protocol = std::make_shared<StreamReaderProtocol>(reader);
+    const detail::Connected made = co_await connect([protocol] { return protocol; });
+    co_return {reader, StreamWriter(made.transport, protocol, reader, loop)};
+}
+
+}  // namespace
+
 Coroutine<StreamPair> open_connection(std::string host, int port, ConnectionOptions options) {
     EventLoop& loop = get_running_loop();
-    const NewStream stream = new_stream(loop, options.limit);
-    const detail::Connected made = co_await detail::connect_host(
-        loop, [&stream] { return stream.protocol; }, {std::move(host), port}, std::move(options));
-    co_return {stream.reader, StreamWriter(made.transport, stream.protocol, stream.reader, loop)};
+    const std::size_t limit = options.limit;
+    co_return co_await open_stream(loop, limit, [&](detail::ProtocolFactory factory) {
+        return detail::connect_host(loop, std::move(factory), {std::move(host), port},
+                                    std::move(options));
+    });
 }
 
 Coroutine<StreamPair> open_connection(ConnectionOptions options) {
     EventLoop& loop = get_running_loop();
-    const NewStream stream = new_stream(loop, options.limit);
-    const detail::Connected made = co_await detail::connect_socket(
-        loop, [&stream] { return stream.protocol; }, std::move(options));
-    co_return {stream.reader, StreamWriter(made.transport, stream.protocol, stream.reader, loop)};
+    const std::size_t limit = options.limit;
+    co_return co_await open_stream(loop, limit, [&](detail::ProtocolFactory factory) {
+        return detail::connect_socket(loop, std::move(factory), std::move(options));
+    });
+}
+
+Coroutine<StreamPair> detail::open_unix_stream(std::optional<std::string> path,
+                                               UnixConnectionOptions options) {
+    EventLoop& loop = get_running_loop();
+    const std::size_t limit = options.limit;
+    co_return co_await open_stream(loop, limit, [&](ProtocolFactory factory) {
+        return connect_unix(loop, std::move(factory), std::move(path), std::move(options));
+    });
 }
 
 Coroutine<Server> detail::serve_streams(std::shared_ptr<ClientHandler> handler,
@@ -257,6 +270,14 @@ Coroutine<Server> detail::serve_streams(std::shared_ptr<ClientHandler> handler,
     EventLoop& loop = get_running_loop();
     ProtocolFactory factory = stream_factory(loop, std::move(handler), options.limit);
     co_return co_await serve_socket(loop, std::move(factory), std::move(options));
+}
+
+Coroutine<Server> detail::serve_unix_streams(std::shared_ptr<ClientHandler> handler,
+                                             std::optional<std::string> path,
+                                             UnixServerOptions options) {
+    EventLoop& loop = get_running_loop();
+    ProtocolFactory factory = stream_factory(loop, std::move(handler), options.limit);
+    co_return co_await serve_unix(loop, std::move(factory), std::move(path), std::move(options));
 }
 
 }  // namespace asyncio

@@ -1,43 +1,12 @@
 // Streams over real connections, on the proactor that ASYNCIO_PROACTOR names.
-#include <support/loop_fixture.hpp>
+#include <support/stream_fixture.hpp>
 
 namespace {
 
 using namespace asyncio;
 using namespace std::chrono_literals;
 
-class Streams : public LoopTest {
-  protected:
-    template <class Body>
-    void run(Body body) {
-        loop.run_until_complete(
-            loop.create_task([&body]() -> Coroutine<void> { co_await body(); }));
-    }
-};
-
-int port_of(const Server& server) {
-    return server.sockets().at(0).getsockname().port();
-}
-
-Coroutine<void> end(StreamWriter writer) {
-    writer.close();
-    co_await writer.wait_closed();
-}
-
-Coroutine<void> end(Server server) {
-    server.close();
-    co_await server.wait_closed();
-}
-
-Coroutine<void> echo(StreamReader reader, StreamWriter writer) {
-    for (;;) {
-        const std::string data = co_await reader.read(65536);
-        if (data.empty()) break;
-        writer.write(data);
-        co_await writer.drain();
-    }
-    co_await end(writer);
-}
+class Streams : public ConnectionTest {};
 
 TEST_F(Streams, EchoByLine) {
     run([]() -> Coroutine<void> {
@@ -61,8 +30,7 @@ TEST_F(Streams, MuchMoreThanAnyBufferBothWays) {
     run([]() -> Coroutine<void> {
         Server server = co_await start_server(echo, "127.0.0.1", 0);
         auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(server));
-        std::string sent(20'000'000, '\0');
-        for (std::size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>(i * 7 + i / 253);
+        const std::string sent = numbered(20'000'000);
         writer.write(sent);
         EXPECT_GT(writer.transport()->get_write_buffer_size(), 0U);
         const std::string got =

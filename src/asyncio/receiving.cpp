@@ -1,0 +1,123 @@
+#include "receiving.hpp"
+
+#include <cerrno>
+#include <utility>
+
+namespace asyncio::detail {
+
+Receiving::Receiving(EventLoop& loop, ReceivingTransport& transport, Operation::Kind kind,
+                     int fd) noexcept
+    : loop_(loop), transport_(transport) {
+    operation_.kind = kind;
+    operation_.multishot = true;
+    operation_.owned = true;
+    operation_.fd = fd;
+    operation_.owner = this;
+    operation_.complete = &Receiving::completed;
+}
+
+void Receiving::start() {
+    started_ = true;
+    go_on();
+}
+
+void Receiving::go_on() {
+    if (!started_ || !active()) return;
+    if (held_ != nullptr || has_end_) {
+        // Never out of the caller's own call.
+        if (std::exchange(delivery_due_, true)) return;
+        loop_.call_soon([this, keep = transport_.keep_alive()] { deliver_held(); });
+    } else if (!busy() && !over_) {
+        EventLoop::Internals::state(loop_).proactor->submit(operation_);
+    }
+    // An operation that is still being cancelled is submitted again when it ends.
+}
+
+void Receiving::pause() {
+    if (!active()) return;
+    paused_ = true;
+    cancel();
+}
+
+void Receiving::resume() {
+    if (stopped_ || !paused_) return;
+    paused_ = false;
+    go_on();
+}
+
+void Receiving::stop() {
+    stopped_ = true;
+    held_.reset();
+    cancel();
+}
+
+void Receiving::cancel() {
+    if (!busy()) return;
+    cancelling_ = true;
+    EventLoop::Internals::state(loop_).proactor->cancel(operation_);
+}
+
+void Receiving::completed(Operation& operation, int result, bool more) {
+    auto& self = *static_cast<Receiving*>(operation.owner);
+    if (result > 0) {
+        self.received(
+            {static_cast<const char*>(operation.buffer), static_cast<std::size_t>(result)});
+        return;  // there is always more
+    }
+    const std::shared_ptr<void> keep = self.transport_.keep_alive();
+    if (result != -ECANCELED) {
+        self.ended(result);
+    } else if (std::exchange(self.cancelling_, false)) {
+        // Not where the loop closes: there it would only be cancelled again.
+        self.go_on();
+    }
+    if (!more) self.transport_.receiving_over();
+}
+
+void Receiving::received(std::string_view data) {
+    if (stopped_) return;
+    // Usual: nothing of it is kept here.
+    if (!paused_ && held_ == nullptr) [[likely]] {
+        deliver(data);
+    } else if (held_ == nullptr) {
+        held_ = std::make_unique<std::string>(data);
+    } else {
+        held_->append(data);
+    }
+}
+
+void Receiving::deliver(std::string_view data) {
+    // The last handle may go out of the protocol.
+    const std::shared_ptr<void> keep = transport_.keep_alive();
+    const std::string_view rest = transport_.take_input(data);
+    if (!rest.empty() && !stopped_) held_ = std::make_unique<std::string>(rest);
+}
+
+void Receiving::deliver_held() {
+    delivery_due_ = false;
+    if (!active()) return;
+    if (held_ != nullptr) {
+        const std::unique_ptr<std::string> data = std::move(held_);
+        deliver(*data);
+    }
+    if (active() && held_ == nullptr && std::exchange(has_end_, false)) {
+        over_ = true;
+        transport_.take_end(end_);
+    } else {
+        go_on();
+    }
+}
+
+void Receiving::ended(int result) {
+    if (stopped_) return;
+    if (!paused_ && held_ == nullptr) {
+        over_ = true;
+        transport_.take_end(result);
+        return;
+    }
+    has_end_ = true;
+    end_ = result;
+    go_on();
+}
+
+}  // namespace asyncio::detail
