@@ -90,15 +90,7 @@ std::string PipeTransport::describe(const char* type, const char* more) const {
 }
 
 void PipeTransport::fatal_error(std::exception_ptr error, const char* message) {
-    // EIO is how a terminal ends.
-    bool expected = false;
-    try {
-        std::rethrow_exception(error);
-    } catch (const OSError& caught) {
-        expected = caught.number() == EIO;
-    } catch (...) {
-    }
-    if (!expected) report_of_transport(*loop_, *this, message, error);
+    if (!is_expected(error)) report_of_transport(*loop_, *this, message, error);
     force_close(std::move(error));
 }
 
@@ -160,6 +152,17 @@ std::shared_ptr<ReadPipeTransport> ReadPipeTransport::make(EventLoop& loop, Desc
 
 std::string ReadPipeTransport::repr() const {
     return describe("ReadPipeTransport", is_reading() ? " polling" : " idle");
+}
+
+// EIO is how a terminal ends.
+bool ReadPipeTransport::is_expected(const std::exception_ptr& error) const noexcept {
+    try {
+        std::rethrow_exception(error);
+    } catch (const OSError& caught) {
+        return caught.number() == EIO;
+    } catch (...) {
+        return false;
+    }
 }
 
 void ReadPipeTransport::force_close(std::exception_ptr error) {

@@ -62,7 +62,9 @@ class PipeTransport : public Transport, public LoopResource {
     // What is not needed any more after the loop has closed.
     virtual void drop_operations() noexcept = 0;
 
+    // Ends it because of `error`; tells the exception handler, unless that is a usual end.
     void fatal_error(std::exception_ptr error, const char* message);
+    [[nodiscard]] virtual bool is_expected(const std::exception_ptr& error) const noexcept = 0;
     virtual void force_close(std::exception_ptr error) = 0;
     void schedule_lost(std::exception_ptr error);
     void lose(const std::exception_ptr& error);
@@ -103,6 +105,7 @@ class ReadPipeTransport final : public PipeTransport, private ReceivingTransport
     [[nodiscard]] bool busy() const noexcept override { return input_.busy(); }
     void drop_operations() noexcept override { input_.stop(); }
     void force_close(std::exception_ptr error) override;
+    [[nodiscard]] bool is_expected(const std::exception_ptr& error) const noexcept override;
     std::string_view take_input(std::string_view data) override;
     void take_end(int result) override;
     void receiving_over() noexcept override { let_go_if_over(); }
@@ -137,6 +140,9 @@ class WritePipeTransport final : public PipeTransport {
     [[nodiscard]] bool busy() const noexcept override;
     void drop_operations() noexcept override { unsent_.reset(); }
     void force_close(std::exception_ptr error) override;
+    [[nodiscard]] bool is_expected(const std::exception_ptr& error) const noexcept override {
+        return holds_exception<OSError>(error);
+    }
     static void written(Operation& operation, int result, bool more);
     static void reader_went(Operation& operation, int result, bool more);
     void buffer_written(int result);
