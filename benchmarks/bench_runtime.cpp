@@ -106,6 +106,13 @@ Coroutine<void> switch_tasks(State& state) {
 }
 BENCHMARK(in_task<switch_tasks>)->Name("task/switch")->Arg(1)->Arg(2)->Arg(1000);
 
+// The same in debug mode, which watches every turn.
+Coroutine<void> switch_tasks_in_debug_mode(State& state) {
+    asyncio::get_running_loop().set_debug(true);
+    co_await switch_tasks(state);
+}
+BENCHMARK(in_task<switch_tasks_in_debug_mode>)->Name("debug/switch")->Arg(1)->Arg(1000);
+
 Coroutine<void> gather(State& state) {
     const auto count = static_cast<std::size_t>(state.range(0));
     for (auto _ : state) {

@@ -88,6 +88,7 @@ class GeneratorState : public GeneratorLinks, public Recycled {
   private:
     ~GeneratorState();
     void dispose() noexcept;
+    void report_dropped() const noexcept;
     void register_with_loop();
     void unlink() noexcept;
 

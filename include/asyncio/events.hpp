@@ -105,6 +105,9 @@ class Handle {
     explicit operator bool() const noexcept { return static_cast<bool>(state_); }
     friend bool operator==(const Handle&, const Handle&) noexcept = default;
 
+    // Private to the library.
+    [[nodiscard]] const detail::HandleState& state() const noexcept { return *state_; }
+
   protected:
     detail::Ref<detail::HandleState> state_;
 };
@@ -181,9 +184,15 @@ class EventLoop {
     // Throws: RuntimeError when closed. What the callback throws goes to the exception
     // handler. Complexity: O(1), no allocation in steady state.
     template <class F, class... Args>
-        requires detail::Callback<F, Args...>
+        requires(sizeof...(Args) > 0 && detail::Callback<F, Args...>)
     Handle call_soon(F&& f, Args&&... args) {
         return call_soon(CallOptions{}, std::forward<F>(f), std::forward<Args>(args)...);
+    }
+    // In debug mode `where` is in reports about the callback.
+    template <class F>
+        requires detail::Callback<F>
+    Handle call_soon(F&& f, std::source_location where = std::source_location::current()) {
+        return placed(call_soon(CallOptions{}, std::forward<F>(f)), where);
     }
     template <class F, class... Args>
         requires detail::Callback<F, Args...>
@@ -207,8 +216,14 @@ class EventLoop {
     }
     // After `delay`. Equal deadlines fire in the order they were made; a zero or negative
     // delay fires in the next iteration. Complexity: O(1) amortised, as is cancelling.
+    template <class Rep, class Period, class F>
+        requires detail::Callback<F>
+    TimerHandle call_later(std::chrono::duration<Rep, Period> delay, F&& f,
+                           std::source_location where = std::source_location::current()) {
+        return placed(call_later(delay, CallOptions{}, std::forward<F>(f)), where);
+    }
     template <class Rep, class Period, class F, class... Args>
-        requires detail::Callback<F, Args...>
+        requires(sizeof...(Args) > 0 && detail::Callback<F, Args...>)
     TimerHandle call_later(std::chrono::duration<Rep, Period> delay, F&& f, Args&&... args) {
         return call_later(delay, CallOptions{}, std::forward<F>(f), std::forward<Args>(args)...);
     }
@@ -220,8 +235,14 @@ class EventLoop {
                        std::forward<Args>(args)...);
     }
     // At `when` on the loop's clock.
+    template <class F>
+        requires detail::Callback<F>
+    TimerHandle call_at(time_point when, F&& f,
+                        std::source_location where = std::source_location::current()) {
+        return placed(call_at(when, CallOptions{}, std::forward<F>(f)), where);
+    }
     template <class F, class... Args>
-        requires detail::Callback<F, Args...>
+        requires(sizeof...(Args) > 0 && detail::Callback<F, Args...>)
     TimerHandle call_at(time_point when, F&& f, Args&&... args) {
         return call_at(when, CallOptions{}, std::forward<F>(f), std::forward<Args>(args)...);
     }
@@ -370,6 +391,10 @@ class EventLoop {
 
     template <class F, class... Args>
     detail::Ref<detail::HandleState> make_handle(CallOptions& options, F&& f, Args&&... args) {
+        using Result = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
+        static_assert(!detail::is_coroutine_result<Result>,
+                      "a callback must not be a coroutine: nobody would await it; pass it to "
+                      "create_task() instead");
         using State = detail::CallbackHandle<std::decay_t<F>, std::decay_t<Args>...>;
         return detail::Ref<detail::HandleState>(
             new State(*this,
@@ -404,6 +429,13 @@ class EventLoop {
         if (debug_) [[unlikely]]
             throw_if_wrong_thread();
     }
+    template <class H>
+    H placed(H handle, std::source_location where) {
+        if (debug_) [[unlikely]]
+            note_place(handle, where);
+        return handle;
+    }
+    void note_place(const Handle& handle, std::source_location where);
     [[noreturn]] void throw_closed() const;
     void throw_if_wrong_thread() const;
     detail::Ref<detail::HandleState> schedule(detail::Ref<detail::HandleState> handle) noexcept;

@@ -23,6 +23,8 @@
 namespace asyncio {
 
 class EventLoop;
+template <class T>
+class Coroutine;
 
 namespace detail {
 
@@ -242,6 +244,12 @@ class CallbackHandle final : public HandleState {
     } call_;
     bool present_ = true;
 };
+
+// A coroutine made by a callback would never run.
+template <class T>
+inline constexpr bool is_coroutine_result = false;
+template <class T>
+inline constexpr bool is_coroutine_result<Coroutine<T>> = true;
 
 template <class F, class... Args>
 concept Callback = std::invocable<std::decay_t<F>, std::decay_t<Args>...>;

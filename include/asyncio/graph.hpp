@@ -18,6 +18,7 @@
 // printed. Source: Python's asyncio.graph.
 #pragma once
 
+#include <cstddef>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -40,8 +41,9 @@ struct FutureCallGraph {
 };
 
 struct CallGraphOptions {
-    // At most this many frames of each stack, the newest; 0 for none.
-    std::optional<std::size_t> limit = {};
+    // At most this many frames of each stack: the innermost for a positive number, the
+    // outermost for a negative one, none for zero.
+    std::optional<std::ptrdiff_t> limit = {};
 };
 
 // Of `future`, or of the current task; nothing where there is neither.

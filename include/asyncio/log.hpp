@@ -18,6 +18,9 @@ namespace asyncio {
 
 enum class LogLevel : std::uint8_t { debug, info, warning, error, critical };
 
+// What sinks that have names for their sources may call this one, as Python does.
+inline constexpr std::string_view logger_name = "asyncio";
+
 using LogSink = std::function<void(LogLevel, std::string_view)>;
 
 // Replaces the sink and returns what was; {} restores stderr. Any thread; the sink may be
@@ -25,6 +28,7 @@ using LogSink = std::function<void(LogLevel, std::string_view)>;
 LogSink set_log_sink(LogSink sink);
 // Messages below `level` are dropped; `warning` at the start.
 void set_log_level(LogLevel level) noexcept;
+[[nodiscard]] LogLevel get_log_level() noexcept;
 
 void log(LogLevel level, std::string_view text) noexcept;
 

@@ -61,6 +61,9 @@ class TaskBase : public FutureBase, private TaskNode, public TaskLinks {
     [[nodiscard]] bool must_cancel() const noexcept { return must_cancel_; }
     // A cancel that came while running, handed on to what the task now waits for.
     void hand_on_cancel();
+    // In debug mode: where the task stands that is asked to end.
+    // Throws: RuntimeError on a thread that is not the loop's.
+    void note_cancel();
     [[nodiscard]] ReadyNode& node() noexcept { return static_cast<TaskNode&>(*this); }
     static TaskBase& from_node(ReadyNode* node) noexcept {
         return static_cast<TaskBase&>(static_cast<TaskNode&>(*node));

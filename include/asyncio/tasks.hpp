@@ -226,15 +226,28 @@ auto create_task(A&& coroutine, TaskOptions options,
                          &options, where);
 }
 // Stores `f` and `args` by value in the task, then calls: the form for lambdas.
+template <class F>
+    requires CoroutineFunction<F>
+auto create_task(F&& f, std::source_location where = std::source_location::current()) {
+    return detail::spawn(get_running_loop(), detail::stored_call(std::forward<F>(f)), nullptr,
+                         where);
+}
+template <class F>
+    requires CoroutineFunction<F>
+auto create_task(TaskOptions options, F&& f,
+                 std::source_location where = std::source_location::current()) {
+    return detail::spawn(get_running_loop(), detail::stored_call(std::forward<F>(f)), &options,
+                         where);
+}
 template <class F, class... Args>
-    requires CoroutineFunction<F, Args...>
+    requires(sizeof...(Args) > 0 && CoroutineFunction<F, Args...>)
 auto create_task(F&& f, Args&&... args) {
     return detail::spawn(get_running_loop(),
                          detail::stored_call(std::forward<F>(f), std::forward<Args>(args)...),
                          nullptr, std::source_location());
 }
 template <class F, class... Args>
-    requires CoroutineFunction<F, Args...>
+    requires(sizeof...(Args) > 0 && CoroutineFunction<F, Args...>)
 auto create_task(TaskOptions options, F&& f, Args&&... args) {
     return detail::spawn(get_running_loop(),
                          detail::stored_call(std::forward<F>(f), std::forward<Args>(args)...),

@@ -1,5 +1,7 @@
 #include <asyncio/async_generator.hpp>
 
+#include <asyncio/debug_detail.hpp>
+
 #include <asyncio/log.hpp>
 #include <asyncio/outcome.hpp>
 #include <asyncio/waiting.hpp>
@@ -60,10 +62,20 @@ void GeneratorState::frame_is_gone() noexcept {
     frame_ = nullptr;
 }
 
+// In debug mode, what Python warns of: clean-up that comes too late to run.
+void GeneratorState::report_dropped() const noexcept {
+    EventLoop& loop = *loop_->get();
+    const bool too_late = loop.is_closed() || EventLoop::Internals::state(loop).generators_shut_down;
+    if (!too_late) return;
+    report_unclosed(loop, "asynchronous generator, dropped after its loop's shutdown_asyncgens()",
+                    promise().where());
+}
+
 // The last one who knew it is gone, on whatever thread. What has begun gets its clean-up run
 // by its loop; what has not, or has no loop left, is only destroyed.
 void GeneratorState::dispose() noexcept {
     const bool has_cleanup = frame_ != nullptr && started_ && !finalizing_;
+    if (has_cleanup) report_dropped();
     if (has_cleanup && !loop_->get()->is_closed()) {
         finalizing_ = true;
         try {

@@ -238,20 +238,6 @@ void EventLoop::Internals::run_ready(EventLoop& loop, ReadyQueue& batch) {
     loop.state_->turns_since_look += turns;
 }
 
-void EventLoop::Internals::run_ready_in_debug_mode(EventLoop& loop, ReadyQueue& batch) {
-    while (ReadyNode* node = batch.pop()) {
-        ++loop.state_->turns_since_poll;
-        const std::string what = detail::describe_ready(node);
-        const auto start = loop.state_->proactor->now();
-        node->take(node, Turn::run);
-        const std::chrono::nanoseconds took = loop.state_->proactor->now() - start;
-        if (took >= loop.slow_callback_duration) {
-            log(LogLevel::warning,
-                "Executing " + what + " took " + detail::seconds_text(took) + " seconds");
-        }
-    }
-}
-
 // Lets the kernel deliver completions, and blocks when there is nothing else to do.
 void EventLoop::Internals::wait(EventLoop& loop) {
     LoopState& s = *loop.state_;
@@ -330,6 +316,7 @@ void EventLoop::close() {
     detail::abandon_default_executor(s);
     s.task_factory = nullptr;
     s.on_interrupt = nullptr;
+    s.debug_notes = {};
 }
 
 // ---- callbacks ----------------------------------------------------------------------------

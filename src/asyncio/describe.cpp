@@ -26,13 +26,6 @@ std::string seconds_text(std::chrono::nanoseconds duration) {
     return text;
 }
 
-std::string describe_ready(const ReadyNode* node) {
-    if (TaskBase::owns(node)) return TaskBase::from_node(const_cast<ReadyNode*>(node)).repr();
-    if (Delivery::owns(node)) return "<a gather() or shield()>";
-    const auto* handle = static_cast<const HandleState*>(node);
-    return "<Handle " + type_text(handle->callback_type()) + ">";
-}
-
 std::string place_text(std::source_location where) {
     if (where.line() == 0) return {};
     return std::string(where.file_name()) + ":" + std::to_string(where.line()) + " in " +

@@ -14,8 +14,6 @@ namespace asyncio::detail {
 [[nodiscard]] std::string type_text(const std::type_info& type);
 // "0.105": seconds with three digits.
 [[nodiscard]] std::string seconds_text(std::chrono::nanoseconds duration);
-// The task or handle in a place of the ready queue.
-[[nodiscard]] std::string describe_ready(const ReadyNode* node);
 // A function's name without its result and parameters: "square" for "Coroutine<int> square(int)".
 [[nodiscard]] std::string function_text(const char* pretty);
 // "file:line in function"; empty for an unknown place.

@@ -3,6 +3,7 @@
 
 #include <asyncio/futures.hpp>
 
+#include "debug.hpp"
 #include "describe.hpp"
 #include "loop_state.hpp"
 
@@ -56,6 +57,7 @@ void HandleState::callback_failed() {
         ExceptionContext context;
         context.message = "Exception in callback " + type_text(callback_type());
         context.exception = std::current_exception();
+        context.source = scheduled_text(*this);
         add_reference();
         context.handle = Handle(Ref<HandleState>::adopt(this));
         loop_->call_exception_handler(context);
@@ -66,6 +68,9 @@ void HandleState::cancel() noexcept {
     if (!threadsafe_) {
         const Phase before = phase_.exchange(Phase::cancelled, std::memory_order_relaxed);
         if (before != Phase::waiting) return;
+        if (loop_->get_debug()) [[unlikely]] {
+            EventLoop::Internals::state(*loop_).debug_notes.scheduled_at.erase(this);
+        }
         drop_callback();
         if (timer.armed()) {
             EventLoop::Internals::state(*loop_).timers.cancel(timer);

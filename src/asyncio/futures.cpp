@@ -107,6 +107,8 @@ void FutureBase::set_message(CancelMessage message) {
 }
 
 void FutureBase::require_pending(const char* operation) const {
+    if (loop().get_debug()) [[unlikely]]
+        EventLoop::Internals::check_thread(loop());
     if (done()) [[unlikely]] {
         throw InvalidStateError(std::string(operation) + " on " + repr() +
                                 ": it is done already; ask done() first");

@@ -13,8 +13,13 @@ using Path = std::vector<const detail::FutureBase*>;
 
 // The task, or for a plain future nothing.
 std::vector<StackFrame> stack_of(const AnyFuture& future, const CallGraphOptions& options) {
-    if (!future.state().is_task() || options.limit == std::size_t{0}) return {};
-    return AnyTask(future.reference()).get_stack(options.limit);
+    if (!future.state().is_task() || options.limit == 0) return {};
+    std::vector<StackFrame> stack = AnyTask(future.reference()).get_stack();
+    const auto size = static_cast<std::ptrdiff_t>(stack.size());
+    const std::ptrdiff_t limit = options.limit.value_or(size);
+    if (limit > 0 && limit < size) stack.erase(stack.begin(), stack.end() - limit);
+    if (limit < 0 && -limit < size) stack.erase(stack.begin() - limit, stack.end());
+    return stack;
 }
 
 FutureCallGraph capture(const AnyFuture& future, const CallGraphOptions& options, Path& path) {

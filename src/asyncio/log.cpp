@@ -31,6 +31,8 @@ LogSink set_log_sink(LogSink function) {
 
 void set_log_level(LogLevel level) noexcept { lowest.store(level, std::memory_order_relaxed); }
 
+LogLevel get_log_level() noexcept { return lowest.load(std::memory_order_relaxed); }
+
 void log(LogLevel level, std::string_view text) noexcept {
     if (level < lowest.load(std::memory_order_relaxed)) return;
     try {

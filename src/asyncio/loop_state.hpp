@@ -11,6 +11,7 @@
 #include <asyncio/events.hpp>
 #include <asyncio/tasks_detail.hpp>
 
+#include "debug.hpp"
 #include "proactors/proactor.hpp"
 #include "timer_queue.hpp"
 
@@ -92,6 +93,8 @@ struct LoopState : LoopLinks {
     std::atomic<int> interrupts{0};
     std::function<void(int)> on_interrupt;
 
+    DebugNotes debug_notes;
+
     // Puts what is ready into another order, for tests.
     std::function<void(ReadyQueue&)> reorder;
 
@@ -135,6 +138,9 @@ struct EventLoop::Internals {
     // Whether an iteration would run anything without time passing.
     static bool has_work_now(EventLoop& loop) noexcept;
     static void destroy(EventLoop* loop) noexcept;
+
+    // In debug mode throws RuntimeError on a thread that is not the loop's.
+    static void check_thread(const EventLoop& loop) { loop.check_thread(); }
 
     static void run_once(EventLoop& loop);
     // One iteration, from outside of the loop; it may block.

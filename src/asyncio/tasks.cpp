@@ -151,6 +151,7 @@ std::string TaskBase::repr() const {
         text += "finished";
         if (peek_exception()) text += " exception=" + describe_exception(peek_exception());
     }
+    if (loop().get_debug() && created.line() != 0) text += " created at " + place_text(created);
     return text + ">";
 }
 
@@ -180,6 +181,7 @@ bool TaskBase::owns(const ReadyNode* node) noexcept {
 }
 
 void TaskBase::start(bool eager) {
+    loop().check_thread();
     started_ = true;
     add_reference();  // the loop's, until the task is done
     link();
@@ -240,6 +242,8 @@ void TaskBase::finish() {
             must_cancel_ = false;
             finish_cancelled(make_cancelled_error());
         } else {
+            if (cancel_requests_ > 0 && loop().debug_) [[unlikely]]
+                report_swallowed_cancel(*this);
             finish_with_result();
         }
         return;
@@ -259,11 +263,21 @@ void TaskBase::finish() {
 bool TaskBase::cancel(CancelMessage message) {
     mark_retrieved();
     if (done()) return false;
+    if (loop().debug_) [[unlikely]]
+        note_cancel();
     ++cancel_requests_;
     if (waiting_on_ != nullptr && waiting_on_->request_cancel(message)) return true;
     must_cancel_ = true;
     set_message(std::move(message));
     return true;
+}
+
+void TaskBase::note_cancel() {
+    loop().throw_if_wrong_thread();
+    const PromiseBase* frame = waiting_on_ != nullptr ? innermost() : nullptr;
+    if (frame == nullptr) return;
+    EventLoop::Internals::state(loop()).debug_notes.cancelled_at.insert_or_assign(this,
+                                                                                  frame->where());
 }
 
 unsigned TaskBase::uncancel() noexcept {

@@ -43,8 +43,34 @@ TEST(CallGraph, ShowsTheStackOutermostFirst) {
         const std::string text = format_call_graph(task);
         EXPECT_NE(text.find("* Task(name='worker'"), std::string::npos);
         EXPECT_NE(text.find("in async"), std::string::npos);
-        EXPECT_EQ(capture_call_graph(task, {.limit = 1})->call_stack.size(), 1u);
+        const auto nearest = capture_call_graph(task, {.limit = 1})->call_stack;
+        EXPECT_EQ(nearest.size(), 1u);
+        EXPECT_EQ(nearest.at(0).function, "innermost");
+        const auto outermost = capture_call_graph(task, {.limit = -1})->call_stack;
+        EXPECT_EQ(outermost.size(), 1u);
+        EXPECT_EQ(outermost.at(0).function, "middle");
+        EXPECT_TRUE(capture_call_graph(task, {.limit = 0})->call_stack.empty());
+        EXPECT_EQ(capture_call_graph(task, {.limit = -9})->call_stack.size(), 2u);
+        EXPECT_EQ(capture_call_graph(task, {.limit = 9})->call_stack.size(), 2u);
         task.cancel();
+    });
+}
+
+// Two tasks that wait for each other are no endless graph.
+TEST(CallGraph, OfARingEnds) {
+    simulate([]() -> Coroutine<void> {
+        Future<void> first = get_running_loop().create_future();
+        Future<void> second = get_running_loop().create_future();
+        future_add_to_awaited_by(first, second);
+        future_add_to_awaited_by(second, first);
+        const auto graph = capture_call_graph(first);
+        EXPECT_EQ(graph->awaited_by.size(), 1u);
+        EXPECT_EQ(graph->awaited_by.at(0).awaited_by.size(), 1u);
+        EXPECT_TRUE(graph->awaited_by.at(0).awaited_by.at(0).awaited_by.empty());
+        EXPECT_FALSE(format_call_graph(first).empty());
+        first.set_result();
+        second.set_result();
+        co_return;
     });
 }
 
