@@ -195,34 +195,38 @@ void Core::end_step() {
 Coroutine<void> Core::run(std::shared_ptr<Step> step, bool must) {
     asyncio::EventLoop& loop = asyncio::get_running_loop();
     asyncio::Future<void> done = loop.create_future<void>();
-    const concurrent::futures::Future<void> call =
-        executor_or_default(executor, loop).submit([step] {
-            try {
-                step->work();
-            } catch (...) {
-                step->error = std::current_exception();
-            }
+    std::optional<concurrent::futures::Future<void>> call;
+    try {
+        call = executor_or_default(executor, loop).submit([step] {
+            step->worked = true;
+            step->work();
         });
+    } catch (...) {
+        step->error = std::current_exception();
+        step->settle(*this);
+        throw;
+    }
     begin_step();
-    call.add_done_callback([core = shared_from_this(), step,
-                            done](const concurrent::futures::Future<void>& ended) mutable {
-        const bool worked = !ended.cancelled() && !ended.exception();
-        if (!ended.cancelled() && ended.exception()) step->error = ended.exception();
+    call->add_done_callback([core = shared_from_this(), step,
+                             done](const concurrent::futures::Future<void>& ended) mutable {
+        if (!ended.cancelled()) step->error = ended.exception();
         auto& target = done.state();
-        asyncio::detail::post_to_loop_of(target, [core = std::move(core), step = std::move(step),
-                                                  done = std::move(done), worked] {
-            step->settle(*core, worked);
-            core->end_step();
-            if (!done.done()) done.set_result();
-        });
+        asyncio::detail::post_to_loop_of(
+            target, [core = std::move(core), step = std::move(step), done = std::move(done)] {
+                step->settle(*core);
+                core->end_step();
+                if (!done.done()) done.set_result();
+            });
     });
     try {
         co_await done;
     } catch (const asyncio::CancelledError&) {
-        if (!must) call.cancel();
+        if (!must) call->cancel();
         throw;
     }
     if (step->error) std::rethrow_exception(step->error);
+    // Its executor was shut down, and dropped what had not begun.
+    if (!step->worked) throw asyncio::CancelledError();
 }
 
 namespace {
@@ -232,7 +236,7 @@ class ReadStep final : public Step {
     ReadStep(int fd, std::size_t size)
         : fd_(fd), size_(size), memory_(std::make_unique_for_overwrite<char[]>(size)) {}
     void work() override { result = read_once(fd_, memory_.get(), size_); }
-    void settle(Core& core, bool) override {
+    void settle(Core& core) override {
         if (result > 0) {
             core.in.adopt(std::move(memory_), size_, static_cast<std::size_t>(result));
         }
@@ -258,10 +262,10 @@ class WriteStep final : public Step {
         if (written.error == 0) written = write_all(fd_, second_);
         failure = written.error;
     }
-    void settle(Core& core, bool worked) override {
+    void settle(Core& core) override {
         core.out = std::move(first_);
         // Dropped before it began, by a cancellation: it is written with what comes next.
-        if (!worked) core.out += second_;
+        if (!worked && !error) core.out += second_;
     }
     int failure = 0;
 
@@ -272,16 +276,20 @@ class WriteStep final : public Step {
     std::string second_;
 };
 
-// Everything that closing takes.
+// Everything that closing takes. The descriptor is this step's from the start: whatever
+// becomes of the file and its loop, it is closed once.
 class CloseStep final : public Step {
   public:
     explicit CloseStep(Core& core)
-        : fd_(core.fd),
+        : fd_(std::exchange(core.fd, -1)),
           close_fd_(core.close_fd),
           stream_(core.backing == Backing::stream),
-          out_(std::move(core.out)) {
-        core.out.clear();
+          out_(std::exchange(core.out, {})) {
         if (core.removal == Removal::on_close) path_ = core.removal_path;
+    }
+    ~CloseStep() override {
+        // The executor dropped it, and so did the loop.
+        if (!worked && fd_ >= 0) work();
     }
     // Also what was to stay until the end of with().
     void remove(std::string path) { path_ = std::move(path); }
@@ -293,15 +301,20 @@ class CloseStep final : public Step {
         failure = written.error;
         lost = out_.size() - written.count;
         // Once, whatever it says: Linux has let go of the descriptor even then.
-        if (close_fd_ && fd_ >= 0 && ::close(fd_) != 0 && failure == 0 && errno != EINTR)
+        if (close_fd_ && fd_ >= 0 && ::close(fd_) != 0 && failure == 0 && errno != EINTR) {
             failure = errno;
+        }
         if (!path_.empty() && ::unlink(path_.c_str()) != 0 && failure == 0 && errno != ENOENT) {
             failure = errno;
         }
     }
-    void settle(Core& core, bool) override {
+    void settle(Core& core) override {
+        if (!worked) {
+            core.fd = std::exchange(fd_, -1);
+            core.out = std::move(out_);
+            return;
+        }
         core.closed = true;
-        core.fd = -1;
         core.in.clear();
     }
     int failure = 0;
@@ -324,7 +337,7 @@ class CallStep final : public Step {
         result = call_();
         if (result < 0) failure = errno;
     }
-    void settle(Core&, bool) override {}
+    void settle(Core&) override {}
     std::int64_t result = 0;
     int failure = 0;
 
@@ -708,6 +721,9 @@ class RollStep final : public Step {
         : open_(core.open_spool_file),
           bytes_(std::move(core.spool)),
           position_(static_cast<off_t>(core.spool_position)) {}
+    ~RollStep() override {
+        if (fd_ >= 0) ::close(fd_);
+    }
     void work() override {
         fd_ = open_();
         const Written written = write_all(fd_, bytes_);
@@ -717,14 +733,14 @@ class RollStep final : public Step {
         ::close(fd_);
         fd_ = -1;
     }
-    void settle(Core& core, bool) override {
+    void settle(Core& core) override {
         if (fd_ < 0) {
             core.spool = std::move(bytes_);
             return;
         }
-        core.fd = fd_;
+        core.fd = std::exchange(fd_, -1);
         core.backing = Backing::disk;
-        core.name = std::to_string(fd_);
+        core.name = std::to_string(core.fd);
         core.mode = "rb+";
     }
     int failure = 0;
@@ -759,6 +775,7 @@ Core::~Core() {
     auto step = std::make_shared<CloseStep>(*this);
     if (removal == Removal::on_exit) step->remove(removal_path);
     const auto close_now = [step, name = shown_name] {
+        step->worked = true;
         step->work();
         if (step->failure == 0) return;
         asyncio::log(asyncio::LogLevel::error,

@@ -83,9 +83,12 @@ class Step {
     Step(const Step&) = delete;
     Step& operator=(const Step&) = delete;
     virtual ~Step() = default;
-    virtual void work() = 0;                           // in a thread, or not at all
-    virtual void settle(Core& core, bool worked) = 0;  // then this, once
-    std::exception_ptr error;
+    // In a thread, or not at all: then `worked` stays false.
+    virtual void work() = 0;
+    // Then this, once.
+    virtual void settle(Core& core) = 0;
+    bool worked = false;
+    std::exception_ptr error;  // that work() threw, or the executor
 };
 
 class Core : public std::enable_shared_from_this<Core> {

@@ -148,7 +148,7 @@ class OpenStep final : public Step {
         unseekable = core.readable && core.writable && !core.seekable && core.buffer_size > 0;
         if (unseekable) give_back();
     }
-    void settle(Core&, bool) override { core_.reset(); }
+    void settle(Core&) override { core_.reset(); }
     int failure = 0;
     bool unseekable = false;
 

@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <asyncio/log.hpp>
+#include <atomic>
 #include <cstdlib>
 #include <random>
 

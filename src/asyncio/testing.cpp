@@ -164,7 +164,11 @@ void run_to_the_end(SimLoop& sim) {
     while (!all_tasks(sim.loop()).empty()) {
         sim.run_until_idle();
         if (all_tasks(sim.loop()).empty()) return;
-        if (!sim.advance_to_next_timer()) {
+        if (sim.advance_to_next_timer()) continue;
+        try {
+            // Only another thread, such as an executor's, can still wake it.
+            EventLoop::Internals::run_one(sim.loop());
+        } catch (const DeadlockError&) {
             throw DeadlockError("after the cancellation somebody waits for ever:" +
                                 describe_waiting(sim.loop()));
         }
