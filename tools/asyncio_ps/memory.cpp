@@ -90,18 +90,25 @@ std::vector<Memory::Mapping> Memory::mappings() const {
         mapping.begin = std::stoull(range, nullptr, 16);
         if (rights.starts_with("r")) all.push_back(std::move(mapping));
     }
-    // One that has ended and was not waited for yet has none.
-    if (all.empty() && state() == 'Z') throw ended();
+    // One that is ending, or has ended and was not waited for yet, has none.
+    if (all.empty() && !is_kernel_thread()) throw ended();
     return all;
 }
 
-char Memory::state() const {
+bool Memory::is_kernel_thread() const {
     std::ifstream file(of_proc(pid_, "stat"));
     std::string line;
     std::getline(file, line);
-    // After the name, which may hold anything.
+    // After the name, which may hold anything: state, five numbers, flags.
     const auto name_end = line.rfind(") ");
-    return name_end == line.npos || name_end + 2 >= line.size() ? '?' : line[name_end + 2];
+    if (name_end == line.npos) return false;
+    std::istringstream fields(line.substr(name_end + 2));
+    std::string skipped;
+    for (int i = 0; i < 6; ++i) fields >> skipped;
+    unsigned long flags = 0;
+    fields >> flags;
+    constexpr unsigned long kernel_thread = 0x00200000;
+    return (flags & kernel_thread) != 0;
 }
 
 std::string Memory::thread_name(pid_t tid) const {

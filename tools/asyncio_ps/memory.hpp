@@ -57,8 +57,8 @@ class Memory {
 
   private:
     [[nodiscard]] Failure forbidden() const;
-    // As ps shows it: 'R', 'S', 'Z', ...
-    [[nodiscard]] char state() const;
+    // Which has no memory of its own.
+    [[nodiscard]] bool is_kernel_thread() const;
 
     pid_t pid_;
 };
