@@ -259,12 +259,9 @@ class [[nodiscard]] Generator {
         promise.require_idle("close()");
         if (!promise.raise_exit()) return;
         promise.run();
-        const bool yielded = static_cast<bool>(take(promise));
-        const std::exception_ptr error = promise.take_error();
-        if (promise.orphaned()) [[unlikely]]
-            promise.drop();
-        else
-            promise.check_closed(yielded, error);
+        std::exception_ptr error = promise.closing_error();
+        if (promise.orphaned()) promise.drop();
+        if (error) std::rethrow_exception(std::move(error));
     }
     // What it returned: Python's StopIteration.value.
     // Throws: InvalidStateError before the end, and when an error or close() ended it.
@@ -282,15 +279,13 @@ class [[nodiscard]] Generator {
 
     // Whether it is inside a step; whether it stands at a co_yield.
     [[nodiscard]] bool gi_running() const noexcept { return frame_ && frame_->running(); }
-    [[nodiscard]] bool gi_suspended() const noexcept {
-        return frame_ && frame_->started() && !frame_->running() && !frame_->finished();
-    }
+    [[nodiscard]] bool gi_suspended() const noexcept { return frame_ && frame_->suspended(); }
 
     // An input range of what is left; may be gone through once.
     iterator begin()
         requires(!std::is_void_v<Y>)
     {
-        iterator first(*this);
+        iterator first(checked());
         ++first;
         return first;
     }
@@ -308,21 +303,28 @@ class [[nodiscard]] Generator {
         return *frame_;
     }
     static Step step(promise_type& promise) {
+        promise.item.reset();
         promise.run();
+        if (promise.suspended() && !promise.orphaned()) [[likely]]
+            return take(promise);
+        return last_step(promise);
+    }
+    // It has ended, or was dropped meanwhile.
+    static Step last_step(promise_type& promise) {
         Step item = take(promise);
-        std::exception_ptr error = item ? nullptr : promise.take_error();
-        if (promise.orphaned()) [[unlikely]]
-            promise.drop();
-        if (error) [[unlikely]]
-            std::rethrow_exception(std::move(error));
+        std::exception_ptr error = promise.take_error();
+        if (promise.orphaned()) promise.drop();
+        if (error) std::rethrow_exception(std::move(error));
         return item;
     }
     static Step take(promise_type& promise) {
-        auto item = std::exchange(promise.item, std::nullopt);
         if constexpr (std::is_void_v<Y>) {
-            return item.has_value();
+            return promise.item.has_value();
         } else {
-            return item;
+            // Not as a whole: an optional that is copied at once, just after its parts were
+            // written, stalls the processor.
+            if (!promise.item) return std::nullopt;
+            return Step(std::in_place, std::move(*promise.item));
         }
     }
 
@@ -335,22 +337,27 @@ class Generator<Y, S, R>::iterator {
     using value_type = Y;
     using difference_type = std::ptrdiff_t;
 
-    explicit iterator(Generator& generator) noexcept : generator_(&generator) {}
+    explicit iterator(promise_type& promise) noexcept : promise_(&promise) {}
     // Valid until the next step.
-    Y& operator*() const noexcept { return *item_; }
-    Y* operator->() const noexcept { return &*item_; }
+    Y& operator*() const noexcept { return *promise_->item; }
+    Y* operator->() const noexcept { return &*promise_->item; }
     iterator& operator++() {
-        item_ = generator_->next();
+        promise_->require_idle("a loop's step");
+        promise_->item.reset();
+        promise_->run();
+        if (!promise_->suspended() || promise_->orphaned()) [[unlikely]] {
+            promise_type& promise = *std::exchange(promise_, nullptr);
+            static_cast<void>(last_step(promise));
+        }
         return *this;
     }
     void operator++(int) { ++*this; }
     friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept {
-        return !it.item_;
+        return it.promise_ == nullptr;
     }
 
   private:
-    Generator* generator_;
-    mutable Step item_;
+    promise_type* promise_;  // null at the end
 };
 
 }  // namespace asyncio

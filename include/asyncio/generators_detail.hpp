@@ -3,6 +3,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <source_location>
 #include <string>
@@ -34,9 +35,9 @@ class YieldingFrame {
         return {};
     }
 
-    [[nodiscard]] bool running() const noexcept { return running_; }
-    [[nodiscard]] bool started() const noexcept { return started_; }
-    [[nodiscard]] bool finished() const noexcept { return finished_; }
+    [[nodiscard]] bool running() const noexcept { return phase_ == Phase::running; }
+    [[nodiscard]] bool suspended() const noexcept { return phase_ == Phase::suspended; }
+    [[nodiscard]] bool finished() const noexcept { return phase_ == Phase::finished; }
     [[nodiscard]] bool orphaned() const noexcept { return orphaned_; }
     [[nodiscard]] std::exception_ptr take_error() noexcept {
         return std::exchange(error_, nullptr);
@@ -44,31 +45,30 @@ class YieldingFrame {
 
     // Throws: ValueError when it cannot be stepped just now.
     void require_idle(const char* step) const {
-        if (running_ || delegated_by_ != nullptr) [[unlikely]]
+        if (phase_ >= Phase::running) [[unlikely]]
             throw_executing(step);
     }
     // Throws: TypeError before the first step.
     void require_started() const {
-        if (!started_ && !finished_) [[unlikely]]
+        if (phase_ == Phase::created) [[unlikely]]
             throw_not_started();
     }
     // Of the outermost: runs to the next co_yield or to the end.
     void run() noexcept {
-        if (finished_) [[unlikely]]
+        if (finished()) [[unlikely]]
             return;
-        started_ = running_ = true;
-        stopped_ = false;
+        phase_ = Phase::running;
         do {
             innermost_->frame_.resume();
-        } while (!stopped_);
-        running_ = false;
+        } while (running());
     }
     // Has `error` thrown where it stands. False when none of the body runs, as it has not begun.
     bool raise(std::exception_ptr error) noexcept;
     // Has GeneratorExit thrown where it stands. False when there is nothing to run.
     bool raise_exit() noexcept;
-    // Throws: what ended it, unless that was GeneratorExit; RuntimeError when it yielded.
-    void check_closed(bool yielded, const std::exception_ptr& error) const;
+    // After raise_exit() and run(): what ended it, unless that was GeneratorExit, or a
+    // RuntimeError because it yielded.
+    [[nodiscard]] std::exception_ptr closing_error();
     // Nobody can step it any more: closes and destroys it, or leaves that to the step that runs.
     void drop() noexcept;
 
@@ -89,14 +89,17 @@ class YieldingFrame {
         void await_resume() const noexcept {}
     };
     [[nodiscard]] YieldingFrame& outermost() const noexcept { return *outermost_; }
-    void stop() noexcept { stopped_ = true; }
+    void stop() noexcept { phase_ = Phase::suspended; }
     void throw_if_raised() {
         if (raised_) [[unlikely]]
-            std::rethrow_exception(std::exchange(raised_, nullptr));
+            throw_raised();
     }
 
   private:
+    enum class Phase : std::uint8_t { created, suspended, finished, running, delegated };
+
     void ended() noexcept;
+    [[noreturn]] void throw_raised();
     [[noreturn]] void throw_executing(const char* step) const;
     [[noreturn]] void throw_not_started() const;
     [[nodiscard]] std::string repr() const;
@@ -108,10 +111,7 @@ class YieldingFrame {
     std::exception_ptr raised_;        // of the outermost: to be thrown at the co_yield
     std::exception_ptr error_;         // what ended it
     std::source_location where_;
-    bool started_ = false;
-    bool running_ = false;
-    bool stopped_ = false;  // at a co_yield or at the end
-    bool finished_ = false;
+    Phase phase_ = Phase::created;
     bool orphaned_ = false;    // dropped while it ran
     bool exit_after_ = false;  // GeneratorExit follows what it delegates to
 };

@@ -8,9 +8,9 @@
 namespace asyncio::detail {
 
 bool YieldingFrame::raise(std::exception_ptr error) noexcept {
-    if (finished_) return false;
-    if (!started_) {
-        finished_ = true;
+    if (finished()) return false;
+    if (phase_ == Phase::created) {
+        phase_ = Phase::finished;
         return false;
     }
     raised_ = std::move(error);
@@ -27,23 +27,25 @@ bool YieldingFrame::raise_exit() noexcept {
     return true;
 }
 
-void YieldingFrame::check_closed(bool yielded, const std::exception_ptr& error) const {
-    if (yielded) throw RuntimeError(repr() + " ignored GeneratorExit: it yielded while closing");
-    if (error && !holds_exception<GeneratorExit>(error)) std::rethrow_exception(error);
+std::exception_ptr YieldingFrame::closing_error() {
+    if (!finished()) {
+        return std::make_exception_ptr(
+            RuntimeError(repr() + " ignored GeneratorExit: it yielded while closing"));
+    }
+    std::exception_ptr error = take_error();
+    return error && holds_exception<GeneratorExit>(error) ? nullptr : error;
 }
 
 void YieldingFrame::drop() noexcept {
-    if (running_) {
+    if (running()) {
         orphaned_ = true;
         return;
     }
     if (raise_exit()) {
         run();
-        try {
-            check_closed(!finished_, error_);
-        } catch (...) {
-            log(LogLevel::error, "exception ignored in " + repr() + ", which was dropped: " +
-                                     describe_exception(std::current_exception()));
+        if (const std::exception_ptr error = closing_error()) {
+            log(LogLevel::error, "exception ignored in " + repr() +
+                                     ", which was dropped: " + describe_exception(error));
         }
     }
     frame_.destroy();
@@ -51,7 +53,7 @@ void YieldingFrame::drop() noexcept {
 
 void YieldingFrame::delegate_to(YieldingFrame& inner) noexcept {
     YieldingFrame& top = *outermost_;
-    inner.started_ = true;
+    inner.phase_ = Phase::delegated;
     inner.delegated_by_ = this;
     top.innermost_ = inner.innermost_;
     // One that was stepped before may itself delegate.
@@ -61,6 +63,7 @@ void YieldingFrame::delegate_to(YieldingFrame& inner) noexcept {
 }
 
 void YieldingFrame::detach() noexcept {
+    phase_ = Phase::suspended;
     innermost_ = outermost_->innermost_;
     delegated_by_ = nullptr;
     for (YieldingFrame* frame = innermost_; frame != nullptr; frame = frame->delegated_by_) {
@@ -69,11 +72,8 @@ void YieldingFrame::detach() noexcept {
 }
 
 void YieldingFrame::ended() noexcept {
-    finished_ = true;
-    if (delegated_by_ == nullptr) {
-        stop();
-        return;
-    }
+    phase_ = Phase::finished;
+    if (delegated_by_ == nullptr) return;
     outermost_->innermost_ = std::exchange(delegated_by_, nullptr);
     outermost_ = innermost_ = this;
 }
@@ -82,10 +82,14 @@ std::string YieldingFrame::repr() const {
     return "generator '" + function_text(where_.function_name()) + "'";
 }
 
+void YieldingFrame::throw_raised() {
+    std::rethrow_exception(std::exchange(raised_, nullptr));
+}
+
 void YieldingFrame::throw_executing(const char* step) const {
     throw ValueError(std::string(step) + ": " + repr() +
-                     (running_ ? " is already executing; one step at a time"
-                               : " is being delegated to; step the generator that delegates"));
+                     (running() ? " is already executing; one step at a time"
+                                : " is being delegated to; step the generator that delegates"));
 }
 
 void YieldingFrame::throw_not_started() const {
@@ -94,8 +98,8 @@ void YieldingFrame::throw_not_started() const {
 
 void YieldingFrame::throw_no_result() const {
     throw InvalidStateError("the result of " + repr() +
-                            (finished_ ? " is not there: it was closed or threw"
-                                       : " is not there yet: it has not ended"));
+                            (finished() ? " is not there: it was closed or threw"
+                                        : " is not there yet: it has not ended"));
 }
 
 void throw_plain_generator_moved_from() {

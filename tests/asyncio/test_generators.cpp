@@ -346,6 +346,18 @@ TEST(GeneratorMisuse, SteppingItFromInsideIsAValueError) {
     EXPECT_THROW(generator.next(), ValueError);
 }
 
+TEST(GeneratorMisuse, DroppingItInALoopOverItEndsTheLoop) {
+    std::optional<Generator<int>> generator;
+    generator = [](std::optional<Generator<int>>& me) -> Generator<int> {
+        co_yield 1;
+        me.reset();
+        co_yield 2;
+    }(generator);
+    std::vector<int> seen;
+    for (int i : *generator) seen.push_back(i);
+    EXPECT_EQ(seen, (std::vector{1}));
+}
+
 TEST(GeneratorMisuse, DroppingItFromInsideWaitsForTheStep) {
     Trace trace;
     std::optional<Generator<int>> generator;
