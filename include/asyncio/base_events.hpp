@@ -94,6 +94,21 @@ Coroutine<Server> serve_unix(EventLoop& loop, ProtocolFactory factory,
                              std::optional<std::string> path, UnixServerOptions options);
 Coroutine<Connected> connect_accepted(EventLoop& loop, ProtocolFactory factory, Socket sock,
                                       AcceptedSocketOptions options);
+struct ConnectedDatagram {
+    std::shared_ptr<DatagramTransport> transport;
+    std::shared_ptr<DatagramProtocol> protocol;
+};
+Coroutine<ConnectedDatagram> make_datagram_endpoint(
+    EventLoop& loop, std::function<std::shared_ptr<DatagramProtocol>()> factory,
+    DatagramOptions options);
+
+template <class P>
+Coroutine<std::pair<std::shared_ptr<DatagramTransport>, std::shared_ptr<P>>>
+with_datagram_protocol_type(Coroutine<ConnectedDatagram> connecting) {
+    ConnectedDatagram made = co_await std::move(connecting);
+    co_return {std::move(made.transport), std::static_pointer_cast<P>(std::move(made.protocol))};
+}
+
 Coroutine<Connected> connect_read_pipe(EventLoop& loop, ProtocolFactory factory, int fd);
 Coroutine<Connected> connect_write_pipe(EventLoop& loop, ProtocolFactory factory, int fd);
 
@@ -171,6 +186,14 @@ auto EventLoop::connect_accepted_socket(Factory factory, Socket sock, AcceptedSo
     -> Coroutine<detail::ConnectedTo<Factory>> {
     return detail::with_protocol_type<detail::protocol_made_by<Factory>>(
         detail::connect_accepted(*this, std::move(factory), std::move(sock), std::move(options)));
+}
+
+template <class Factory>
+auto EventLoop::create_datagram_endpoint(Factory factory, DatagramOptions options)
+    -> Coroutine<std::pair<std::shared_ptr<DatagramTransport>,
+                           std::shared_ptr<detail::protocol_made_by<Factory>>>> {
+    return detail::with_datagram_protocol_type<detail::protocol_made_by<Factory>>(
+        detail::make_datagram_endpoint(*this, std::move(factory), std::move(options)));
 }
 
 template <class Factory>

@@ -45,6 +45,7 @@ class ThreadPoolExecutor;
 namespace asyncio {
 
 class AnyTask;
+class DatagramTransport;
 class Server;
 class TaskBuilder;
 class SubprocessTransport;
@@ -332,6 +333,12 @@ class EventLoop {
     template <class Factory>
     auto connect_accepted_socket(Factory factory, Socket sock, AcceptedSocketOptions options = {})
         -> Coroutine<detail::ConnectedTo<Factory>>;
+    // A socket for messages: bound, connected or neither, as the options say. Throws: OSError,
+    // ValueError.
+    template <class Factory>
+    auto create_datagram_endpoint(Factory factory, DatagramOptions options)
+        -> Coroutine<std::pair<std::shared_ptr<DatagramTransport>,
+                               std::shared_ptr<detail::protocol_made_by<Factory>>>>;
     // One end of a pipe, a terminal or a socket; the descriptor is taken over and made
     // non-blocking, unless this throws. A broken pipe is an error here, so SIGPIPE is ignored
     // from then on, if the program had left it at its default.

@@ -21,6 +21,9 @@ Coroutine<void> connect(EventLoop& loop, int fd, SocketAddress address);
 Coroutine<Connected> make_connection(EventLoop& loop, Socket socket, ProtocolFactory factory,
                                      TlsSettings settings);
 
+// Removes the socket that a process which died left at a path. Anything else there stays.
+void remove_stale_socket(const std::string& path);
+
 Coroutine<Server> make_server(EventLoop& loop, std::vector<Socket> sockets,
                               ServerState::Settings settings, bool start);
 

@@ -51,8 +51,10 @@ TlsSettings tls_of_server(std::shared_ptr<asyncio::ssl::SSLContext> context,
     return settings;
 }
 
-// What a server that died left behind. Anything else at that path is not ours to remove.
+}  // namespace
+
 void remove_stale_socket(const std::string& path) {
+    if (path.empty() || is_abstract(path)) return;
     struct stat status{};
     if (::stat(path.c_str(), &status) == 0) {
         if (!S_ISSOCK(status.st_mode) || ::unlink(path.c_str()) == 0) return;
@@ -62,9 +64,11 @@ void remove_stale_socket(const std::string& path) {
         "Unable to check or remove stale UNIX socket '" + path + "': " + std::strerror(errno));
 }
 
+namespace {
+
 Socket bind_unix(const std::string& path) {
     const SocketAddress address = SocketAddress::unix_(path);
-    if (!path.empty() && !is_abstract(path)) remove_stale_socket(path);
+    remove_stale_socket(path);
     Socket socket = Socket::create(AF_UNIX, SOCK_STREAM);
     try {
         socket.bind(address);
