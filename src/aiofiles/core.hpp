@@ -112,7 +112,7 @@ class Core : public std::enable_shared_from_this<Core> {
     bool line_buffering = false;
     std::size_t buffer_size = 0;  // 0: unbuffered
     std::string name;             // the path, or the descriptor's number
-    std::string shown_name;       // quoted if it is a path, for messages
+    std::string shown_name;       // in_quotes if it is a path, for messages
     std::string mode;             // as given to open()
     bool standard = false;        // 0, 1 or 2, which may lead elsewhere at any time
     bool announced = false;       // somebody has a File of it

@@ -15,19 +15,19 @@ auto in_thread(F f) -> asyncio::Coroutine<std::invoke_result_t<F>> {
     co_return co_await asyncio::get_running_loop().run_in_executor(nullptr, std::move(f));
 }
 
-[[nodiscard]] inline std::string quoted(const std::string& path) {
+[[nodiscard]] inline std::string in_quotes(const std::string& path) {
     return "'" + path + "'";
 }
 
 // The result of a system call, or an exception.
 template <class R>
 R checked(R result, const std::string& path) {
-    if (result < 0) asyncio::throw_os_error(errno, quoted(path));
+    if (result < 0) asyncio::throw_os_error(errno, in_quotes(path));
     return result;
 }
 template <class R>
 R checked(R result, const std::string& src, const std::string& dst) {
-    if (result < 0) asyncio::throw_os_error(errno, quoted(src) + " -> " + quoted(dst));
+    if (result < 0) asyncio::throw_os_error(errno, in_quotes(src) + " -> " + in_quotes(dst));
     return result;
 }
 

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::size_t default_buffer = 64 * 1024;
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
     return "'" + std::string(text) + "'";
 }
 
@@ -41,7 +41,7 @@ Mode parse_mode(const std::string& mode) {
                            : mode[i] == 'b' ? &binary
                                             : nullptr;
         if (flag == nullptr || std::exchange(*flag, true)) {
-            throw asyncio::ValueError("invalid mode: " + quoted(mode));
+            throw asyncio::ValueError("invalid mode: " + in_quotes(mode));
         }
     }
     if (text && binary) throw asyncio::ValueError("can't have text and binary mode at once");
@@ -191,7 +191,7 @@ Coroutine<File> open_path(std::string path, std::string mode, OpenOptions option
     }
     Core& core = *object->core;
     core.name = path;
-    core.shown_name = quoted(path);
+    core.shown_name = in_quotes(path);
     core.opened_at = where;
     const int flags = parse_mode(mode).flags();
     co_return co_await open_by(std::move(object), [path = std::move(path), flags,

@@ -17,7 +17,7 @@ namespace aiofiles::os {
 using aiofiles::detail::check_path;
 using aiofiles::detail::checked;
 using aiofiles::detail::in_thread;
-using aiofiles::detail::quoted;
+using aiofiles::detail::in_quotes;
 using aiofiles::detail::without_eintr;
 
 namespace {
@@ -46,7 +46,7 @@ void make_with_parents(const std::string& path, ::mode_t mode, bool exist_ok) {
     if (::mkdir(path.c_str(), mode) == 0) return;
     const int error = errno;
     if (exist_ok && is_directory(path)) return;
-    asyncio::throw_os_error(error, quoted(path));
+    asyncio::throw_os_error(error, in_quotes(path));
 }
 
 void remove_empty_parents(std::string path) noexcept {
@@ -64,12 +64,12 @@ using Directory = std::unique_ptr<DIR, CloseDirectory>;
 template <class Visit>
 void for_each_entry(const std::string& path, Visit visit) {
     const Directory directory(::opendir(path.c_str()));
-    if (!directory) asyncio::throw_os_error(errno, quoted(path));
+    if (!directory) asyncio::throw_os_error(errno, in_quotes(path));
     for (;;) {
         errno = 0;
         const dirent* const entry = ::readdir(directory.get());
         if (entry == nullptr) {
-            if (errno != 0) asyncio::throw_os_error(errno, quoted(path));
+            if (errno != 0) asyncio::throw_os_error(errno, in_quotes(path));
             return;
         }
         const std::string_view name = entry->d_name;

@@ -17,7 +17,7 @@ namespace aiofiles::tempfile {
 
 using aiofiles::detail::Core;
 using aiofiles::detail::ObjectPointer;
-using aiofiles::detail::quoted;
+using aiofiles::detail::in_quotes;
 
 namespace {
 
@@ -57,7 +57,7 @@ std::string default_directory() {
         if (is_usable_directory(path)) return path;
     }
     throw asyncio::FileNotFoundError(
-        ENOENT, "no usable temporary directory, not even " + quoted(candidates.back()));
+        ENOENT, "no usable temporary directory, not even " + in_quotes(candidates.back()));
 }
 
 // Where something temporary is made, and under which names.
@@ -90,9 +90,9 @@ std::pair<int, std::string> make_unique(const Place& place, Make make) {
         std::string path = place.path();
         const int result = detail::without_eintr([&] { return make(path.c_str()); });
         if (result >= 0) return {result, std::move(path)};
-        if (errno != EEXIST) asyncio::throw_os_error(errno, quoted(path));
+        if (errno != EEXIST) asyncio::throw_os_error(errno, in_quotes(path));
     }
-    asyncio::throw_os_error(EEXIST, "no usable temporary name in " + quoted(place.directory));
+    asyncio::throw_os_error(EEXIST, "no usable temporary name in " + in_quotes(place.directory));
 }
 
 std::pair<int, std::string> make_named(const Place& place) {
@@ -146,7 +146,7 @@ Coroutine<File> open_named(std::string mode, TempFileOptions options, std::sourc
                                        [place = std::move(place), removal](Core& core) {
                                            auto [fd, path] = make_named(place);
                                            core.name = path;
-                                           core.shown_name = quoted(path);
+                                           core.shown_name = in_quotes(path);
                                            core.removal = removal;
                                            core.removal_path = std::move(path);
                                            return fd;
@@ -263,7 +263,7 @@ struct AsyncTemporaryDirectory::State {
             const int error = remove_tree(AT_FDCWD, path.c_str());
             if (error == 0 || error == ENOENT) return;
             asyncio::log(asyncio::LogLevel::error,
-                         "removing the temporary directory " + quoted(path) +
+                         "removing the temporary directory " + in_quotes(path) +
                              " failed: " + std::generic_category().message(error));
         };
         asyncio::EventLoop* const loop = asyncio::detail::this_thread.running;
@@ -308,7 +308,7 @@ Coroutine<void> clean_up(DirectoryState state) {
     const int error = co_await in_executor(state->executor, [state] {
         return state->removed.exchange(true) ? 0 : remove_tree(AT_FDCWD, state->path.c_str());
     });
-    if (error != 0) asyncio::throw_os_error(error, quoted(state->path));
+    if (error != 0) asyncio::throw_os_error(error, in_quotes(state->path));
 }
 
 const DirectoryState& required(const DirectoryState& state) {

@@ -166,12 +166,16 @@ void run_to_the_end(SimLoop& sim) {
         if (all_tasks(sim.loop()).empty()) return;
         if (sim.advance_to_next_timer()) continue;
         try {
-            // Only another thread, such as an executor's, can still wake it.
-            EventLoop::Internals::run_one(sim.loop());
+            // Only a thread could still wake it.
+            if (EventLoop::Internals::state(sim.loop()).default_executor) {
+                EventLoop::Internals::run_one(sim.loop());
+                continue;
+            }
         } catch (const DeadlockError&) {
-            throw DeadlockError("after the cancellation somebody waits for ever:" +
-                                describe_waiting(sim.loop()));
+            // As below.
         }
+        throw DeadlockError("after the cancellation somebody waits for ever:" +
+                            describe_waiting(sim.loop()));
     }
 }
 
