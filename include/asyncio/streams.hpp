@@ -24,6 +24,7 @@
 #include <concepts>
 #include <cstddef>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -83,6 +84,10 @@ class StreamReader {
         std::string separator = "\n") const;
     detail::Read<detail::UntilWaiter, std::vector<std::string>> readuntil(
         std::vector<std::string> separators) const;
+    detail::Read<detail::UntilWaiter, std::vector<std::string>> readuntil(
+        std::initializer_list<std::string> separators) const {
+        return readuntil(std::vector<std::string>(separators));
+    }
     // Line by line: `while (auto line = co_await anext(reader))`.
     detail::Read<detail::NextLine> anext() const { return detail::Read<detail::NextLine>(state_); }
 
