@@ -178,7 +178,14 @@ class Running {
 
 void EventLoop::run_forever() {
     check_open();
+    // What is in flight must not be tied to this thread: another one may run the loop next, or
+    // close it.
+    struct Detach {
+        detail::Proactor& proactor;
+        ~Detach() { proactor.detach(); }
+    };
     const Running running(*this, *state_);
+    const Detach detach{*state_->proactor};
     do {
         Internals::run_once(*this);
     } while (!state_->stopping);
