@@ -34,9 +34,9 @@ void Receiving::go_on() {
 }
 
 void Receiving::pause() {
-    if (!active()) return;
-    paused_ = true;
-    cancel();
+    // The operation goes on until it brings something: whoever pauses and resumes all the time
+    // would else never let it do its work.
+    if (active()) paused_ = true;
 }
 
 void Receiving::resume() {
@@ -79,11 +79,14 @@ void Receiving::received(std::string_view data) {
     // Usual: nothing of it is kept here.
     if (!paused_ && held_ == nullptr) [[likely]] {
         deliver(data);
-    } else if (held_ == nullptr) {
+        return;
+    }
+    if (held_ == nullptr) {
         held_ = std::make_unique<std::string>(data);
     } else {
         held_->append(data);
     }
+    if (paused_) cancel();
 }
 
 void Receiving::deliver(std::string_view data) {
