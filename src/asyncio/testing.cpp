@@ -164,7 +164,7 @@ void run_to_the_end(SimLoop& sim) {
     while (!all_tasks(sim.loop()).empty()) {
         sim.run_until_idle();
         if (all_tasks(sim.loop()).empty()) return;
-        if (sim.advance_to_next_timer()) continue;
+        if (sim.advance_to_next_timer() || all_tasks(sim.loop()).empty()) continue;
         try {
             // Only a thread could still wake it.
             if (EventLoop::Internals::state(sim.loop()).default_executor) {
