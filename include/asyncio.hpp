@@ -36,6 +36,7 @@
 #include <asyncio/queues.hpp>
 #include <asyncio/runners.hpp>
 #include <asyncio/staggered.hpp>
+#include <asyncio/sock_operations.hpp>
 #include <asyncio/sockets.hpp>
 #include <asyncio/streams.hpp>
 #include <asyncio/subprocess.hpp>

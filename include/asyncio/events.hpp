@@ -21,11 +21,13 @@
 #include <chrono>
 #include <compare>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <source_location>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -33,6 +35,7 @@
 #include <vector>
 
 #include <asyncio/awaitable_detail.hpp>
+#include <asyncio/callbacks_detail.hpp>
 #include <asyncio/connection_options.hpp>
 #include <asyncio/contextvars.hpp>
 #include <asyncio/events_detail.hpp>
@@ -56,6 +59,7 @@ struct ExceptionContext;
 
 namespace detail {
 struct LoopState;
+class FdWatchers;
 class LoopReference;
 class Proactor;
 template <class Factory>
@@ -293,6 +297,71 @@ class EventLoop {
     // For later calls; the pool so far is not shut down.
     void set_default_executor(std::shared_ptr<concurrent::futures::ThreadPoolExecutor> executor);
 
+    // ---- descriptors and signals --------------------------------------------------------
+
+    // Calls `f(args...)` in every iteration that finds the descriptor readable, or writable:
+    // level triggered, so it has to be read, or written, until it would block. Replaces the
+    // callback that is there. `fd` is a number or what has a fileno(); it stays the caller's,
+    // who removes the callback before closing it.
+    // Throws: ValueError for a negative one, OSError for one that cannot be waited for, which
+    // is PermissionError for a regular file.
+    template <detail::HasFileno File, class F, class... Args>
+    void add_reader(const File& fd, F&& f, Args&&... args) {
+        watch(detail::fileno_of(fd), false, copy_context(),
+              detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
+    }
+    template <detail::HasFileno File, class F, class... Args>
+    void add_writer(const File& fd, F&& f, Args&&... args) {
+        watch(detail::fileno_of(fd), true, copy_context(),
+              detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
+    }
+    // Whether there was one; false for a closed loop too.
+    bool remove_reader(const detail::HasFileno auto& fd) {
+        return remove_reader_of(detail::fileno_of(fd));
+    }
+    bool remove_writer(const detail::HasFileno auto& fd) {
+        return remove_writer_of(detail::fileno_of(fd));
+    }
+
+    // Calls `f(args...)` in the loop for each time the signal comes; several that come at once
+    // may be told once. One loop listens to a signal at a time, the latest; any thread's loop
+    // may. Removing it, or closing the loop, puts back what was there.
+    // Throws: ValueError for a number that is no signal, RuntimeError for one that cannot be
+    // caught.
+    template <class F, class... Args>
+    void add_signal_handler(int signal, F&& f, Args&&... args) {
+        handle_signal(signal, copy_context(),
+                      detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
+    }
+    bool remove_signal_handler(int signal);
+
+    // ---- sockets (sock_operations.hpp) --------------------------------------------------
+
+    // Operations on a non-blocking socket that stays the caller's; one of each direction at a
+    // time. Nothing is lost by a cancellation: what was not returned was not received, or
+    // accepted; only what sock_sendall() had sent so far is unknown.
+    // Throws: OSError.
+    Coroutine<std::string> sock_recv(TransportSocket sock, std::size_t nbytes);
+    Coroutine<std::size_t> sock_recv_into(TransportSocket sock, std::span<std::byte> buffer);
+    Coroutine<std::pair<std::string, SocketAddress>> sock_recvfrom(TransportSocket sock,
+                                                                   std::size_t bufsize);
+    Coroutine<std::pair<std::size_t, SocketAddress>> sock_recvfrom_into(
+        TransportSocket sock, std::span<std::byte> buffer);
+    // The data has to live until it is sent; a temporary string is kept.
+    Coroutine<void> sock_sendall(TransportSocket sock, std::string_view data);
+    template <std::same_as<std::string> S>
+    Coroutine<void> sock_sendall(TransportSocket sock, S&& data);
+    Coroutine<std::size_t> sock_sendto(TransportSocket sock, std::string_view data,
+                                       SocketAddress address);
+    Coroutine<void> sock_connect(TransportSocket sock, SocketAddress address);
+    Coroutine<std::pair<Socket, SocketAddress>> sock_accept(TransportSocket sock);
+    // Sends `count` bytes, or all that is left, of the file from `offset` on, and puts the
+    // file's position behind them. Without os.sendfile(), as between a pipe and a socket, by
+    // reading and writing, unless `fallback` is false: then SendfileNotAvailableError.
+    Coroutine<std::size_t> sock_sendfile(TransportSocket sock, int file, std::int64_t offset = 0,
+                                         std::optional<std::size_t> count = std::nullopt,
+                                         bool fallback = true);
+
     // ---- connections (base_events.hpp) --------------------------------------------------
 
     // Connects to a host, or takes `options.sock`, and gives {transport, protocol}: what
@@ -395,6 +464,12 @@ class EventLoop {
     friend class detail::TaskBase;
     EventLoop(const LoopOptions& options, std::unique_ptr<detail::Proactor> proactor);
     ~EventLoop();
+
+    detail::FdWatchers& watchers();
+    void watch(int fd, bool writing, Context context, std::function<void()> callback);
+    bool remove_reader_of(int fd);
+    bool remove_writer_of(int fd);
+    void handle_signal(int signal, Context context, std::function<void()> callback);
 
     template <class F, class... Args>
     detail::Ref<detail::HandleState> make_handle(CallOptions& options, F&& f, Args&&... args) {

@@ -13,7 +13,9 @@
 #include <asyncio/traceback.hpp>
 
 #include "describe.hpp"
+#include "fd_watchers.hpp"
 #include "loop_state.hpp"
+#include "signals.hpp"
 
 namespace asyncio {
 
@@ -113,6 +115,12 @@ void EventLoop::Internals::destroy(EventLoop* loop) noexcept {
 void LoopDeleter::operator()(EventLoop* loop) const noexcept {
     EventLoop::Internals::destroy(loop);
 }
+
+detail::LoopState::LoopState() noexcept {
+    tasks.next_task = tasks.previous_task = &tasks;
+    generators.next_generator = generators.previous_generator = &generators;
+}
+detail::LoopState::~LoopState() = default;
 
 EventLoop::EventLoop(const LoopOptions& options, std::unique_ptr<detail::Proactor> proactor)
     : debug_(options.debug.value_or(debug_by_environment())),

@@ -71,7 +71,13 @@ class ResourceList final : public LoopResource {
     void loop_closed() noexcept override {}
 };
 
+class FdWatchers;
+class SignalHandlers;
+
 struct LoopState : LoopLinks {
+    LoopState() noexcept;
+    ~LoopState();
+
     ReadyQueue* ready = nullptr;  // the loop's own
     std::int32_t tid = 0;         // of the thread that runs it
     bool simulated = false;       // its time is not the system's
@@ -108,16 +114,13 @@ struct LoopState : LoopLinks {
     bool generators_shut_down = false;
 
     ResourceList resources;
+    std::unique_ptr<FdWatchers> watchers;
+    std::unique_ptr<SignalHandlers> signals;
 
     // How much ran since the kernel was last asked, and when that was.
     std::uint32_t turns_since_poll = 0;
     std::uint32_t turns_since_look = 0;
     std::int64_t last_poll = 0;
-
-    LoopState() noexcept {
-        tasks.next_task = tasks.previous_task = &tasks;
-        generators.next_generator = generators.previous_generator = &generators;
-    }
 };
 
 // Shows a loop to who looks at the process from outside, until it is hidden again. Both do
