@@ -74,8 +74,8 @@ struct Received {
 
 // Between which the kernel cannot copy.
 bool is_unsupported(int error) {
-    return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == ENOTSOCK || error == ESPIPE ||
-           error == EOVERFLOW;
+    return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == ENOTSOCK ||
+           error == ESPIPE || error == EOVERFLOW;
 }
 
 void check_sendfile(TransportSocket sock, int file, std::int64_t offset,
