@@ -55,7 +55,7 @@ class GeneratorState : public GeneratorLinks, public Recycled {
     using Close = Coroutine<void> (*)(Ref<GeneratorState>);
 
     GeneratorState(std::coroutine_handle<> frame, PromiseBase& promise, Close close) noexcept
-        : frame_(frame), promise_(&promise), close_(close) {}
+        : frame_(frame), promise_(&promise), made_by_(promise.where()), close_(close) {}
     GeneratorState(const GeneratorState&) = delete;
     GeneratorState& operator=(const GeneratorState&) = delete;
 
@@ -98,6 +98,7 @@ class GeneratorState : public GeneratorLinks, public Recycled {
     bool finalizing_ = false;
     std::coroutine_handle<> frame_;
     PromiseBase* promise_;
+    std::source_location made_by_;  // for messages, also after the frame is gone
     Close close_;
     std::optional<LoopReference> loop_;  // since the first step
 };
@@ -198,11 +199,19 @@ class GeneratorStepAwaiter {
     }
     std::optional<T> await_resume() {
         if (!std::exchange(entered_, false)) return std::nullopt;  // it had ended before
-        std::optional<T> item = std::exchange(promise().item, std::nullopt);
-        std::exception_ptr error = item ? nullptr : std::exchange(promise().error_, nullptr);
-        state_->leave(!item);
+        Promise& from = promise();
+        if (from.item) [[likely]] {
+            // Not as a whole: an optional that is copied at once, just after its parts were
+            // written, stalls the processor.
+            std::optional<T> item(std::in_place, std::move(*from.item));
+            from.item.reset();
+            state_->leave(false);
+            return item;
+        }
+        std::exception_ptr error = std::exchange(from.error_, nullptr);
+        state_->leave(true);
         if (error) std::rethrow_exception(std::move(error));
-        return item;
+        return std::nullopt;
     }
 
   protected:

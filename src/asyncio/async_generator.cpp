@@ -18,7 +18,7 @@ GeneratorState::~GeneratorState() {
 }
 
 std::string GeneratorState::repr() const {
-    return "asynchronous generator '" + function_text(promise_->where().function_name()) + "'";
+    return "asynchronous generator '" + function_text(made_by_.function_name()) + "'";
 }
 
 void GeneratorState::register_with_loop() {
