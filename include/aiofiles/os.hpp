@@ -139,7 +139,7 @@ class DirEntry {
 // Reads at a place, past any buffer, from a descriptor such as File::fileno(), which has to
 // stay open meanwhile. Many at once are welcome: the page cache answers here and now, io_uring
 // reads the rest in parallel. Fewer bytes than asked for only at the end.
-// Throws: ValueError for a negative size, OSError.
+// Throws: OSError, EINVAL for a negative offset.
 [[nodiscard]] Coroutine<std::size_t> pread(int descriptor, std::span<std::byte> target,
                                            std::int64_t offset);
 [[nodiscard]] Coroutine<std::string> pread(int descriptor, std::size_t size, std::int64_t offset);

@@ -16,6 +16,7 @@
 #include <asyncio/loop_state.hpp>
 
 #include "file_object.hpp"
+#include "submission.hpp"
 
 namespace aiofiles::detail {
 
@@ -29,10 +30,6 @@ constexpr std::size_t yield_after = 64 * 1024;
 constexpr std::size_t most_in_a_step = 1024 * 1024;
 constexpr std::size_t first_read_ahead = 4096;
 constexpr std::size_t most_read_ahead = 64 * 1024;
-
-asyncio::detail::Proactor& proactor_of(asyncio::EventLoop& loop) noexcept {
-    return *asyncio::EventLoop::Internals::state(loop).proactor;
-}
 
 }  // namespace
 
@@ -353,69 +350,50 @@ auto call_step(Call call) {
 
 // ---- operations of the proactor -----------------------------------------------------------
 
-// An operation that owns itself until the proactor is through with it, and holds the file.
-class Submission {
-  public:
-    using Operation = asyncio::detail::Operation;
-
-    // A read of at most `size` bytes into the file's buffer; how many, or a negative errno.
-    static Coroutine<int> read(Core& core, std::size_t size) {
-        auto self = std::make_shared<Submission>(core);
-        self->memory_ = std::make_unique_for_overwrite<char[]>(size);
-        self->operation_.kind = Operation::Kind::read;
-        self->operation_.buffer = self->memory_.get();
-        self->operation_.size = size;
-        return run(std::move(self));
-    }
-    // Waits for readiness; the mask, or a negative errno.
-    static Coroutine<int> poll(Core& core, std::uint32_t events) {
-        auto self = std::make_shared<Submission>(core);
-        self->operation_.kind = Operation::Kind::poll;
-        self->operation_.events = events;
-        return run(std::move(self));
-    }
-
-    explicit Submission(Core& core)
-        : core_(core.shared_from_this()), done_(asyncio::get_running_loop()) {
-        operation_.fd = core.fd;
-        operation_.owner = this;
-        operation_.complete = [](Operation& operation, int result, bool) {
-            static_cast<Submission*>(operation.owner)->complete(result);
-        };
-    }
-
-  private:
-    static Coroutine<int> run(std::shared_ptr<Submission> self) {
-        auto& proactor = proactor_of(self->done_.get_loop());
-        self->keep_ = self;
-        self->core_->begin_step();
-        proactor.submit(self->operation_);
-        try {
-            co_await self->done_;
-        } catch (const asyncio::CancelledError&) {
-            if (self->keep_) proactor.cancel(self->operation_);
-            throw;
-        }
-        co_return self->result_;
-    }
-
-    void complete(int result) {
-        const std::shared_ptr<Submission> keep = std::move(keep_);
-        result_ = result;
-        if (memory_ && result > 0) {
-            core_->in.adopt(std::move(memory_), operation_.size, static_cast<std::size_t>(result));
+void Submission::complete(int result) {
+    const std::shared_ptr<Submission> keep = std::move(keep_);
+    result_ = result;
+    if (core_) {
+        if (memory && result > 0) {
+            core_->in.adopt(std::move(memory), operation.size, static_cast<std::size_t>(result));
         }
         core_->end_step();
-        if (!done_.done()) done_.set_result();
     }
+    if (!done_.done()) done_.set_result();
+}
 
-    std::shared_ptr<Core> core_;
-    asyncio::Future<void> done_;
-    Operation operation_;
-    std::unique_ptr<char[]> memory_;
-    int result_ = 0;
-    std::shared_ptr<Submission> keep_;
-};
+Coroutine<int> Submission::run(std::shared_ptr<Submission> self) {
+    auto& proactor = *asyncio::EventLoop::Internals::state(asyncio::get_running_loop()).proactor;
+    self->keep_ = self;
+    if (self->core_) self->core_->begin_step();
+    proactor.submit(self->operation);
+    try {
+        co_await self->done_;
+    } catch (const asyncio::CancelledError&) {
+        if (self->keep_) proactor.cancel(self->operation);
+        throw;
+    }
+    co_return self->result_;
+}
+
+namespace {
+
+// A read of at most `size` bytes into the file's buffer; how many, or a negative errno.
+Coroutine<int> submit_read(Core& core, std::size_t size) {
+    auto read = std::make_shared<Submission>(core.shared_from_this(), core.fd);
+    read->read(size, -1);
+    return Submission::run(std::move(read));
+}
+
+// Waits for readiness; the mask, or a negative errno.
+Coroutine<int> submit_poll(Core& core, std::uint32_t events) {
+    auto poll = std::make_shared<Submission>(core.shared_from_this(), core.fd);
+    poll->operation.kind = Submission::Operation::Kind::poll;
+    poll->operation.events = events;
+    return Submission::run(std::move(poll));
+}
+
+}  // namespace
 
 // ---- reading ------------------------------------------------------------------------------
 
@@ -461,7 +439,7 @@ Coroutine<std::size_t> Core::fill(std::size_t wanted) {
     if (backing == Backing::stream) co_return co_await fill_from_stream(wanted);
     // Where the file system can be asked not to wait, the ring need not keep a thread for it.
     if (may_not_wait_ && asyncio::get_running_loop().proactor_name() == "io_uring") {
-        const int result = co_await Submission::read(*this, wanted);
+        const int result = co_await submit_read(*this, wanted);
         if (result < 0) fail(-result);
         co_return static_cast<std::size_t>(result);
     }
@@ -495,7 +473,7 @@ Coroutine<std::size_t> Core::fill_from_stream(std::size_t wanted) {
 
 Coroutine<bool> Core::wait_until_ready(std::uint32_t events) {
     if (!has_readiness_) co_return false;
-    const int result = co_await Submission::poll(*this, events);
+    const int result = co_await submit_poll(*this, events);
     if (result >= 0) co_return true;
     if (result == -ENOSYS || result == -EPERM || result == -EINVAL) {
         has_readiness_ = false;

@@ -16,8 +16,8 @@ namespace aiofiles::os {
 
 using aiofiles::detail::check_path;
 using aiofiles::detail::checked;
-using aiofiles::detail::in_thread;
 using aiofiles::detail::in_quotes;
+using aiofiles::detail::in_thread;
 using aiofiles::detail::without_eintr;
 
 namespace {

@@ -16,8 +16,8 @@
 namespace aiofiles::tempfile {
 
 using aiofiles::detail::Core;
-using aiofiles::detail::ObjectPointer;
 using aiofiles::detail::in_quotes;
+using aiofiles::detail::ObjectPointer;
 
 namespace {
 
