@@ -65,7 +65,7 @@ class ReadScratch {
   public:
     // Allocates. Call it before attempt(), for an operation that provides_buffer().
     void prepare() {
-        if (memory_ == nullptr) memory_ = std::make_unique_for_overwrite<std::byte[]>(size);
+        if (memory_ == nullptr) allocate();
     }
     // What attempt() gives, and the read as it was made.
     struct Attempt {
@@ -77,6 +77,8 @@ class ReadScratch {
     static void deliver(Operation& operation, const Attempt& read);
 
   private:
+    void allocate();
+
     static constexpr std::size_t size = 64 * 1024;
     std::unique_ptr<std::byte[]> memory_;
 };
