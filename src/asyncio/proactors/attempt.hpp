@@ -60,6 +60,10 @@ inline constexpr int not_yet = INT_MIN;
             provides_buffer(operation));
 }
 
+// How much is read for multishot operations in one wait(), roughly. What is read is best used
+// while it is in the processor's cache, so whoever waited for it has its turn before more is.
+inline constexpr std::size_t receive_budget = 256 * 1024;
+
 // Shared memory that multishot operations read into where the kernel does not do it itself.
 class ReadScratch {
   public:

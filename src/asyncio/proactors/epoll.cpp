@@ -494,10 +494,12 @@ class EpollProactor final : public Proactor {
 
     void deliver() {
         int burst = accept_burst;
+        std::size_t received = 0;
         while (Operation* operation = ready_.pop_front()) {
             const int result = operation->result;
             if (result == to_be_read) {
-                read_and_deliver(*operation);
+                received += read_and_deliver(*operation);
+                if (received >= receive_budget && !closing_) return;
                 continue;
             }
             if (repeats(*operation) && result >= 0 && !closing_ &&
@@ -515,14 +517,22 @@ class EpollProactor final : public Proactor {
         operation.complete(operation, result, false);
     }
 
-    void read_and_deliver(Operation& operation) {
+    // How many bytes it was.
+    std::size_t read_and_deliver(Operation& operation) {
         if (closing_ || operation.state == Operation::State::cancelling) {
-            return deliver_last(operation, -ECANCELED);
+            deliver_last(operation, -ECANCELED);
+            return 0;
         }
         const ReadScratch::Attempt read = scratch_.attempt(operation);
         learn(read.made, read.result);
-        if (read.result == not_yet) return start_waiting(operation);
-        if (read.result <= 0) return deliver_last(operation, read.result);
+        if (read.result == not_yet) {
+            start_waiting(operation);
+            return 0;
+        }
+        if (read.result <= 0) {
+            deliver_last(operation, read.result);
+            return 0;
+        }
         // Back among the waiting first, so that the callback may cancel it. If there is more
         // to read, it is for the next wait(): the others have their turn.
         if (watch_of(operation.fd).kept && !is_in_vain(operation)) {
@@ -531,6 +541,7 @@ class EpollProactor final : public Proactor {
             start_waiting(operation);
         }
         ReadScratch::deliver(operation, read);
+        return static_cast<std::size_t>(read.result);
     }
 
     void deliver_one_of_many(Operation& operation, int result, int& burst) {

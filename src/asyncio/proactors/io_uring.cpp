@@ -351,7 +351,9 @@ class IoUringProactor final : public Proactor {
         for (unsigned count = ring_ != nullptr ? ring_->available() : 0; count > 0; --count) {
             io_uring_cqe completion;
             if (take(completion)) dispatch(completion, nullptr);
+            if (received_ >= receive_budget && !closing_) break;
         }
+        received_ = 0;
         while (Operation* operation = ready_.pop_front()) conclude(*operation);
     }
 
@@ -411,6 +413,7 @@ class IoUringProactor final : public Proactor {
         const std::string_view data =
             held != nullptr ? std::string_view(*held) : buffers_->data(completion);
         const ProvidedBuffer buffer(operation, const_cast<char*>(data.data()));
+        received_ += static_cast<std::size_t>(completion.res);
         operation.complete(operation, completion.res, true);
     }
 
@@ -586,6 +589,7 @@ class IoUringProactor final : public Proactor {
     OperationList cancels_;      // in the kernel, to be cancelled
     OperationList ready_;        // with a result to deliver
     ReadScratch scratch_;
+    std::size_t received_ = 0;            // in this wait()
     std::vector<io_uring_cqe> held_;      // taken by detach()
     std::vector<std::string> held_data_;  // what they brought
     std::size_t next_held_ = 0;
