@@ -161,8 +161,8 @@ class SubprocessTransport : public virtual BaseTransport {
     [[nodiscard]] virtual std::optional<int> get_returncode() const noexcept = 0;
     // Of the child's descriptor 0, 1 or 2; null where that is no pipe.
     [[nodiscard]] virtual std::shared_ptr<Transport> get_pipe_transport(int fd) const = 0;
-    // Nothing happens to a child that has ended.
-    // Throws: ProcessLookupError when it never started.
+    // Nothing happens to a child that has just ended.
+    // Throws: ProcessLookupError after connection_lost(); OSError for what is no signal.
     virtual void send_signal(int signal) = 0;
     virtual void terminate() = 0;
     virtual void kill() = 0;
