@@ -78,9 +78,13 @@ class AsCompleted {
         using value_type = Coroutine<typename F::value_type>;
         using difference_type = std::ptrdiff_t;
         explicit iterator(AsCompleted& from) noexcept : from_(&from) {}
-        value_type operator*() const { return next_result(from_->completions_); }
+        // Counted here rather than by ++, so that a loop may be left and taken up again.
+        value_type operator*() const {
+            if (!std::exchange(from_->counted_, true)) --from_->left_;
+            return next_result(from_->completions_);
+        }
         iterator& operator++() noexcept {
-            --from_->left_;
+            if (!std::exchange(from_->counted_, false)) --from_->left_;
             return *this;
         }
         void operator++(int) noexcept { ++*this; }
@@ -91,7 +95,11 @@ class AsCompleted {
       private:
         AsCompleted* from_;
     };
-    iterator begin() noexcept { return iterator(*this); }
+    // Goes on where an earlier loop was left.
+    iterator begin() noexcept {
+        counted_ = false;
+        return iterator(*this);
+    }
     std::default_sentinel_t end() const noexcept { return {}; }
 
   private:
@@ -109,6 +117,7 @@ class AsCompleted {
     }
 
     std::size_t left_;
+    bool counted_ = false;  // whether the iterator's current element is taken from left_
     Shared completions_;
 };
 

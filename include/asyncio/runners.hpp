@@ -32,6 +32,14 @@ struct RunnerOptions {
     Proactor proactor = Proactor::automatic;  // where there is no factory
 };
 
+namespace detail {
+// As: how the future was given; an lvalue's result stays with it where it can be copied.
+template <class As, class F>
+auto await_future(F future) -> Coroutine<await_result_t<F>> {
+    co_return co_await keep_or_move<As>(future);
+}
+}  // namespace detail
+
 // A loop for several runs, made at the first. The destructor closes.
 class Runner {
   public:
@@ -41,8 +49,8 @@ class Runner {
     // As close(); what that would throw is logged.
     ~Runner();
 
-    // Runs a coroutine (or a callable and its arguments) in a new task and gives its result.
-    // All runs share one context unless one is given.
+    // Runs a coroutine (or a callable and its arguments) in a new task and gives its result;
+    // so too a future or task of this loop. All runs share one context unless one is given.
     // Throws: what it throws; KeyboardInterrupt; RuntimeError when closed, and inside a
     // running loop.
     template <CoroutineLike A>
@@ -51,6 +59,13 @@ class Runner {
         TaskOptions options;
         options.context = context ? std::move(*context) : context_;
         return run_task(get_loop().create_task(std::forward<A>(coroutine), std::move(options)));
+    }
+    template <class A>
+        requires isfuture_v<std::remove_cvref_t<A>>
+    decltype(auto) run(A&& future, std::optional<Context> context = std::nullopt) {
+        prepare();
+        return run(detail::await_future<A>(std::remove_cvref_t<A>(std::forward<A>(future))),
+                   std::move(context));
     }
     template <class F, class... Args>
         requires CoroutineFunction<F, Args...>

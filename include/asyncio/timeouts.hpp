@@ -42,6 +42,7 @@ class [[nodiscard]] Timeout {
     [[nodiscard]] bool expired() const noexcept {
         return state_ == State::expiring || state_ == State::expired;
     }
+    // "<Timeout [active] when=12.500>", the seconds of the loop's clock.
     [[nodiscard]] std::string repr() const;
 
     // The two ends of the block; with() calls them.
@@ -69,11 +70,15 @@ template <class Rep, class Period>
 Timeout timeout(std::chrono::duration<Rep, Period> delay) {
     return Timeout(get_running_loop().time() + detail::to_nanoseconds(delay));
 }
-inline Timeout timeout(std::nullopt_t) { return Timeout(std::nullopt); }
+inline Timeout timeout(std::nullopt_t) {
+    return Timeout(std::nullopt);
+}
 inline Timeout timeout(std::optional<std::chrono::nanoseconds> delay) {
     return delay ? timeout(*delay) : Timeout(std::nullopt);
 }
 // At `when` on the loop's clock; one in the past fires at the first real suspension.
-inline Timeout timeout_at(std::optional<EventLoop::time_point> when) { return Timeout(when); }
+inline Timeout timeout_at(std::optional<EventLoop::time_point> when) {
+    return Timeout(when);
+}
 
 }  // namespace asyncio

@@ -42,7 +42,7 @@ const char* TaskGroup::why_closed() const noexcept {
 }
 
 Coroutine<void> TaskGroup::aenter() {
-    if (entered_) throw RuntimeError(repr() + " has been entered already");
+    if (entered_) throw RuntimeError(repr() + " has already been entered");
     loop_ = &get_running_loop();
     parent_ = current_task();
     if (!parent_) throw RuntimeError(repr() + " must be entered inside a task");

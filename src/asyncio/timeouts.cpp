@@ -1,8 +1,24 @@
 #include <asyncio/timeouts.hpp>
 
+#include <cstdlib>
+#include <string>
+
 #include <asyncio/exceptions.hpp>
 
 namespace asyncio {
+
+namespace {
+
+// Seconds of the loop's clock, to the millisecond, as loop.time() counts them.
+std::string seconds_text(EventLoop::time_point::duration since_epoch) {
+    const auto milliseconds =
+        std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch).count();
+    std::string text = std::to_string(milliseconds / 1000);
+    const std::string fraction = std::to_string(1000 + std::abs(milliseconds % 1000));
+    return text + "." + fraction.substr(1);
+}
+
+}  // namespace
 
 Timeout::Timeout(Timeout&& other) noexcept : state_(other.state_), when_(other.when_) {}
 
@@ -12,10 +28,16 @@ Timeout::~Timeout() {
 
 std::string Timeout::repr() const {
     constexpr const char* names[] = {"created", "active", "expiring", "expired", "finished"};
-    return std::string("<Timeout ") + names[static_cast<int>(state_)] + ">";
+    std::string text = std::string("<Timeout [") + names[static_cast<int>(state_)] + "]";
+    if (state_ == State::active) {
+        text += " when=";
+        text += when_ ? seconds_text(when_->time_since_epoch()) : "none";
+    }
+    return text + ">";
 }
 
 void Timeout::reschedule(std::optional<time_point> when) {
+    if (state_ == State::created) throw RuntimeError(repr() + " has not been entered; use with()");
     if (state_ != State::active) {
         throw RuntimeError("cannot change the deadline of " + repr() +
                            "; only inside its block, before it expires");
@@ -39,7 +61,7 @@ void Timeout::on_timeout() {
 }
 
 void Timeout::enter() {
-    if (state_ != State::created) throw RuntimeError(repr() + " has been entered already");
+    if (state_ != State::created) throw RuntimeError(repr() + " has already been entered");
     AnyTask task = current_task();
     if (!task) throw RuntimeError("a timeout must be entered inside a task");
     task_ = std::move(task);

@@ -1,4 +1,6 @@
 // gather and shield: semantics rules 64 to 70, as CPython's test_tasks.py maps them.
+#include <thread>
+
 #include "support/simulate.hpp"
 
 using namespace asyncio;
@@ -171,13 +173,32 @@ TEST(Gather, AfterACancelThePlainFormEndsWithItsFirstChildTheOtherWithItsLast) {
 
 TEST(Gather, FuturesOfDifferentLoopsAreAValueError) {
     simulate([]() -> Coroutine<void> {
-        asyncio::testing::SimLoop* other = nullptr;
         EventLoopPtr loop = new_event_loop();
         Future<int> here = get_running_loop().create_future<int>();
         Future<int> there = loop->create_future<int>();
         EXPECT_THROW(static_cast<void>(gather(here, there)), ValueError);
-        EXPECT_EQ(other, nullptr);
         co_return;
+    });
+}
+
+// CoroutineGatherTests.test_constructor_without_loop, test_shield_coroutine_without_loop
+TEST(Gather, OfCoroutinesWithoutALoopIsARuntimeError) {
+    std::thread([] {
+        Coroutine<int> one = value_after(1s, 1);
+        EXPECT_THROW(static_cast<void>(gather(one)), RuntimeError);
+        EXPECT_THROW(static_cast<void>(shield(one)), RuntimeError);
+        one.close();
+    }).join();
+}
+
+// CoroutineGatherTests.test_exception_marking
+TEST(Gather, ErrorsAfterTheFirstCountAsRetrievedAlsoOnceItIsGone) {
+    simulate([]() -> Coroutine<void> {
+        Task<void> outer = create_task([]() -> Coroutine<void> {
+            co_await gather(failure_after(1s, "first"), failure_after(2s, "second"));
+        });
+        EXPECT_THROW(co_await outer, ValueError);
+        co_await sleep(2s);  // simulate() fails on reports
     });
 }
 
@@ -239,5 +260,48 @@ TEST(Shield, GivesADoneFutureAsItIs) {
         done.set_result(1);
         EXPECT_EQ(shield(done), done);
         co_return;
+    });
+}
+
+// test_shield_result, test_shield_exception
+TEST(Shield, HandsResultsAndErrorsThrough) {
+    simulate([]() -> Coroutine<void> {
+        const int three = co_await shield(value_after(1s, 3));
+        EXPECT_EQ(three, 3);
+        EXPECT_THROW(co_await shield(failure_after(1s, "x")), ValueError);
+    });
+}
+
+// test_shield_gather
+TEST(Shield, OfAGatherLetsItEnd) {
+    simulate([]() -> Coroutine<void> {
+        EventLoop& loop = get_running_loop();
+        Future<int> a = loop.create_future<int>(), b = loop.create_future<int>();
+        auto both = gather(a, b);
+        auto outer = shield(both);
+        outer.cancel();
+        co_await sleep(0);
+        EXPECT_TRUE(outer.cancelled());
+        a.set_result(1);
+        b.set_result(2);
+        co_await sleep(0);
+        EXPECT_EQ(both.result(), std::tuple(1, 2));
+    });
+}
+
+// test_gather_shield
+TEST(Shield, InsideACancelledGatherSavesTheWork) {
+    simulate([]() -> Coroutine<void> {
+        EventLoop& loop = get_running_loop();
+        Future<int> a = loop.create_future<int>(), b = loop.create_future<int>();
+        Future<int> shielded = shield(a);
+        auto both = gather(shielded, shield(b));
+        both.cancel();
+        EXPECT_TRUE((co_await try_(both)).cancelled());
+        EXPECT_TRUE(shielded.cancelled());
+        EXPECT_FALSE(a.done());
+        a.set_result(1);
+        b.set_result(2);
+        co_await sleep(0);
     });
 }

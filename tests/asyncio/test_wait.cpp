@@ -1,4 +1,8 @@
 // wait and as_completed: semantics rules 71 to 74, as CPython's test_tasks.py maps them.
+#include <ranges>
+#include <thread>
+#include <unordered_set>
+
 #include "support/simulate.hpp"
 
 using namespace asyncio;
@@ -108,6 +112,49 @@ TEST(Wait, FirstExceptionIsNotTriggeredByACancelledTask) {
     });
 }
 
+// test_wait_first_exception, test_wait_first_exception_in_wait
+TEST(Wait, FirstExceptionReturnsAtTheFirstErrorOneFromBeforeToo) {
+    for (const auto delay : {0s, 1s}) {
+        simulate([delay](asyncio::testing::SimLoop& sim) -> Coroutine<void> {
+            std::vector<Task<int>> tasks = three_tasks();
+            tasks.push_back(create_task(failure_after(delay)));
+            if (delay == 0s) co_await sleep(0);
+            auto [done, pending] = co_await wait(tasks, {.return_when = FIRST_EXCEPTION});
+            EXPECT_EQ(sim.elapsed(), delay);
+            EXPECT_EQ(done.size(), delay == 0s ? 1u : 2u);
+            EXPECT_EQ(pending.size(), 4 - done.size());
+            EXPECT_TRUE(tasks[3].exception());
+            co_await gather(return_exceptions, tasks);
+        });
+    }
+}
+
+// test_wait_concurrent_complete
+TEST(Wait, ATaskThatEndsAtTheTimeoutIsDone) {
+    simulate([](asyncio::testing::SimLoop& sim) -> Coroutine<void> {
+        const auto tasks = three_tasks();
+        co_await sleep(0);  // they sleep already: their timers come before the timeout's
+        auto [done, pending] = co_await wait(tasks, {.timeout = 1s});
+        EXPECT_EQ(sim.elapsed(), 1s);
+        EXPECT_EQ(done, std::vector{tasks[2]});
+        EXPECT_EQ(pending.size(), 2u);
+        co_await gather(tasks);
+    });
+}
+
+// test_wait_with_iterator_of_tasks, test_wait_generator
+TEST(Wait, TakesAnyRange) {
+    simulate([]() -> Coroutine<void> {
+        const auto tasks = three_tasks();
+        const std::unordered_set<Task<int>> set(tasks.begin(), tasks.end());
+        auto [done, pending] = co_await wait(set);
+        EXPECT_EQ(done.size(), 3u);
+        auto [again, none] = co_await wait(tasks | std::views::reverse);
+        EXPECT_EQ(again.size(), 3u);
+        EXPECT_TRUE(none.empty());
+    });
+}
+
 TEST(Wait, CountsADuplicateOnce) {
     simulate([]() -> Coroutine<void> {
         Task<int> task = create_task(value_after(1s, 1));
@@ -188,4 +235,73 @@ TEST(AsCompleted, CancellingAStepLosesNoResult) {
         EXPECT_EQ(seen, 3);
         co_await gather(tasks);
     });
+}
+
+// test_as_completed_with_unused_timeout
+TEST(AsCompleted, AnUnusedTimeoutLeavesNothingBehind) {
+    simulate([](asyncio::testing::SimLoop& sim) -> Coroutine<void> {
+        auto finished = as_completed(three_tasks(), {.timeout = 1h});
+        int count = 0;
+        while (co_await anext(finished)) ++count;
+        EXPECT_EQ(count, 3);
+        EXPECT_EQ(sim.elapsed(), 3s);
+    });
+}
+
+// test_as_completed_resume_iterator
+TEST(AsCompleted, ALoopMayBeLeftAndTakenUpAgain) {
+    simulate([]() -> Coroutine<void> {
+        auto finished = as_completed(three_tasks());
+        std::vector<int> results;
+        for (auto&& next : finished) {
+            const int result = co_await std::move(next);
+            results.push_back(result);
+            if (results.size() == 2) break;
+        }
+        EXPECT_EQ(results, (std::vector{1, 2}));
+        for (auto&& next : finished) {
+            const int result = co_await std::move(next);
+            results.push_back(result);
+        }
+        EXPECT_EQ(results, (std::vector{1, 2, 3}));
+        EXPECT_FALSE(co_await anext(finished));
+    });
+}
+
+// test_as_completed_reverse_wait
+TEST(AsCompleted, WhoeverAwaitsFirstGetsTheFirstResult) {
+    simulate([]() -> Coroutine<void> {
+        const auto tasks = three_tasks();
+        auto finished = as_completed(tasks);
+        std::vector<Coroutine<int>> steps;
+        for (auto&& next : finished) steps.push_back(std::move(next));
+        std::vector<int> results;
+        for (std::size_t i = steps.size(); i > 0; --i) {
+            const int result = co_await std::move(steps[i - 1]);
+            results.push_back(result);
+        }
+        EXPECT_EQ(results, (std::vector{1, 2, 3}));
+    });
+}
+
+// test_as_completed_concurrent
+TEST(AsCompleted, ItsStepsMayBeAwaitedTogether) {
+    simulate([](asyncio::testing::SimLoop& sim) -> Coroutine<void> {
+        auto finished = as_completed(three_tasks());
+        std::vector<Coroutine<int>> steps;
+        for (auto&& next : finished) steps.push_back(std::move(next));
+        const std::vector<int> results = co_await gather(std::move(steps));
+        EXPECT_EQ(results, (std::vector{1, 2, 3}));
+        EXPECT_EQ(sim.elapsed(), 3s);
+    });
+}
+
+// test_as_completed_coroutine_without_loop
+TEST(AsCompleted, WithoutALoopIsARuntimeError) {
+    std::thread([] {
+        std::vector<Coroutine<int>> many;
+        many.push_back(value_after(1s, 1));
+        EXPECT_THROW(static_cast<void>(as_completed(many)), RuntimeError);
+        for (auto& coroutine : many) coroutine.close();
+    }).join();
 }

@@ -180,3 +180,89 @@ TEST(WaitFor, NotANumberIsAValueError) {
         co_return;
     });
 }
+
+// test_asyncio_wait_for_cancelled, test_asyncio_wait_for_timeout
+TEST(WaitFor, WaitsForWorkThatIgnoresEveryCancellation) {
+    auto stubborn = []() -> Coroutine<int> {
+        int cancelled = 0;
+        for (int i = 0; i < 4; ++i) cancelled += (co_await try_(sleep(1s))).cancelled();
+        co_return cancelled;
+    };
+    simulate([stubborn](asyncio::testing::SimLoop& sim) -> Coroutine<void> {
+        const int cancelled = co_await wait_for(stubborn(), 2500ms);
+        EXPECT_EQ(cancelled, 1);
+        EXPECT_EQ(sim.elapsed(), 3500ms);
+    });
+    simulate([stubborn](asyncio::testing::SimLoop& sim) -> Coroutine<void> {
+        Task<int> waiter = create_task(wait_for(stubborn(), 8s));
+        co_await sleep(500ms);
+        waiter.cancel();
+        co_await wait({waiter});
+        EXPECT_EQ(waiter.result(), 1);
+        EXPECT_EQ(sim.elapsed(), 3500ms);
+    });
+}
+
+// test_wait_for_timeout_less_then_0_or_0, test_wait_for_waits_for_task_cancellation_w_timeout_0
+TEST(WaitFor, ZeroOrNegativeTimeoutCancelsARunningTaskAndWaitsForIt) {
+    for (const auto timeout : {0s, -1s}) {
+        simulate([timeout](asyncio::testing::SimLoop& sim) -> Coroutine<void> {
+            bool wound_down = false;
+            Task<void> task = create_task([&wound_down]() -> Coroutine<void> {
+                const auto slept = co_await try_(sleep(10s));
+                co_await sleep(1s);
+                wound_down = true;
+                slept.value();
+            });
+            co_await sleep(1s);
+            EXPECT_THROW(co_await wait_for(task, timeout), TimeoutError);
+            EXPECT_TRUE(wound_down);
+            EXPECT_TRUE(task.cancelled());
+            EXPECT_EQ(sim.elapsed(), 2s);
+        });
+    }
+}
+
+// test_cancel_blocking_wait_for
+TEST(WaitFor, CancellingTheWaiterCancelsTheWorkAlsoWithoutLimit) {
+    simulate([]() -> Coroutine<void> {
+        Task<int> inner = create_task(answer_after(1h));
+        Task<int> waiter = create_task(wait_for(inner, std::nullopt));
+        co_await sleep(1s);
+        waiter.cancel();
+        EXPECT_THROW(co_await waiter, CancelledError);
+        EXPECT_TRUE(inner.cancelled());
+    });
+}
+
+// test_wait_for_issue86296
+TEST(WaitFor, CancelledBetweenTheResultAndTheResumeIsACancellation) {
+    simulate([]() -> Coroutine<void> {
+        Task<int> inner = create_task([]() -> Coroutine<int> { co_return 7; });
+        bool reached_end = false;
+        Task<void> waiter = create_task([inner, &reached_end]() -> Coroutine<void> {
+            co_await wait_for(inner, 100s);
+            co_await sleep(1s);
+            reached_end = true;
+        });
+        co_await sleep(0);
+        EXPECT_TRUE(inner.done());
+        waiter.cancel();
+        EXPECT_THROW(co_await waiter, CancelledError);
+        EXPECT_EQ(inner.result(), 7);
+        EXPECT_FALSE(reached_end);
+    });
+}
+
+// WaitForShieldTests: test_zero_timeout, test_none_timeout
+TEST(WaitFor, BehindAShieldTheWorkGoesOnWhateverTheLimit) {
+    simulate([]() -> Coroutine<void> {
+        Task<int> work = create_task(answer_after(5s));
+        Future<int> shielded = shield(work);
+        EXPECT_THROW(co_await wait_for(shielded, 0s), TimeoutError);
+        EXPECT_TRUE(shielded.cancelled());
+        EXPECT_FALSE(work.done());
+        const int answer = co_await wait_for(shield(work), std::nullopt);
+        EXPECT_EQ(answer, 42);
+    });
+}
