@@ -84,7 +84,7 @@ class DoneCallback final : public DoneHandle {
 std::uint64_t add_done_callback(FutureBase& future, Ref<DoneHandle> handle);
 std::size_t remove_done_callback(FutureBase& future, std::uint64_t token) noexcept;
 std::size_t remove_done_callbacks(FutureBase& future, const void* function,
-                                  const std::type_info& type) noexcept;
+                                  const std::type_info& type);
 
 template <class E>
 [[nodiscard]] std::exception_ptr to_exception(E&& error) {
@@ -131,7 +131,7 @@ class AnyFuture {
     }
     template <class F>
         requires std::equality_comparable<std::decay_t<F>>
-    std::size_t remove_done_callback(const F& function) const noexcept {
+    std::size_t remove_done_callback(const F& function) const {
         const std::decay_t<F> key = function;
         return detail::remove_done_callbacks(state(), &key, typeid(std::decay_t<F>));
     }

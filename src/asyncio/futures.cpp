@@ -1,5 +1,7 @@
 #include <asyncio/futures.hpp>
 
+#include <vector>
+
 #include <asyncio/tasks_detail.hpp>
 
 #include "awaited_by.hpp"
@@ -171,31 +173,44 @@ std::uint64_t add_done_callback(FutureBase& future, Ref<DoneHandle> handle) {
 
 namespace {
 
-template <class Matches>
-std::size_t remove_if(FutureBase& future, Matches matches) noexcept {
-    std::size_t removed = 0;
-    DoneList& waiters = future.waiters();
-    for (DoneNode* node = waiters.first(); node != nullptr;) {
-        DoneNode* next = waiters.after(node);
-        if (auto* handle = dynamic_cast<DoneHandle*>(node); handle && matches(*handle)) {
-            DoneList::unlink(node);
-            handle->abandon();
-            ++removed;
-        }
-        node = next;
-    }
-    return removed;
+// Gives up the list's reference.
+void remove_from_list(DoneHandle& handle) noexcept {
+    DoneList::unlink(&handle);
+    handle.abandon();
 }
 
 }  // namespace
 
 std::size_t remove_done_callback(FutureBase& future, std::uint64_t token) noexcept {
-    return remove_if(future, [token](DoneHandle& handle) { return handle.token == token; });
+    DoneList& waiters = future.waiters();
+    for (DoneNode* node = waiters.first(); node != nullptr; node = waiters.after(node)) {
+        auto* handle = dynamic_cast<DoneHandle*>(node);
+        if (handle == nullptr || handle->token != token) continue;
+        remove_from_list(*handle);
+        return 1;
+    }
+    return 0;
 }
 
 std::size_t remove_done_callbacks(FutureBase& future, const void* function,
-                                  const std::type_info& type) noexcept {
-    return remove_if(future, [&](DoneHandle& handle) { return handle.equals(function, type); });
+                                  const std::type_info& type) {
+    // Over a copy: comparing, and destroying what was removed, run code of the program, which
+    // may change the list, or complete the future.
+    const Ref<FutureBase> keep(&future);
+    std::vector<Ref<DoneHandle>> handles;
+    DoneList& waiters = future.waiters();
+    for (DoneNode* node = waiters.first(); node != nullptr; node = waiters.after(node)) {
+        if (auto* handle = dynamic_cast<DoneHandle*>(node)) handles.emplace_back(handle);
+    }
+    std::size_t removed = 0;
+    for (const Ref<DoneHandle>& handle : handles) {
+        const DoneNode& node = *handle;
+        const auto is_listed = [&node] { return node.next != nullptr; };
+        if (!is_listed() || !handle->equals(function, type) || !is_listed()) continue;
+        remove_from_list(*handle);
+        ++removed;
+    }
+    return removed;
 }
 
 }  // namespace detail

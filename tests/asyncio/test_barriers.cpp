@@ -85,6 +85,26 @@ TEST(Barrier, IsAManagerThatGivesTheIndex) {
     });
 }
 
+// test_filling_tasks_wait_twice
+TEST(Barrier, AManagerInsideItselfIsTheNextRound) {
+    simulate([]() -> Coroutine<void> {
+        Barrier barrier(parties);
+        std::string rounds;
+        co_await gather(many(parties, [&]() -> Coroutine<void> {
+            co_await with(barrier, [&](std::size_t) -> Coroutine<void> {
+                rounds += '1';
+                co_await with(barrier, [&](std::size_t) -> Coroutine<void> {
+                    rounds += '2';
+                    co_return;
+                });
+            });
+        }));
+        EXPECT_EQ(rounds, "1111122222");
+        EXPECT_EQ(barrier.n_waiting(), 0u);
+        EXPECT_FALSE(barrier.broken());
+    });
+}
+
 TEST(Barrier, OfOnePartyNeverWaits) {
     simulate([]() -> Coroutine<void> {
         Barrier barrier(1);
@@ -262,6 +282,38 @@ TEST(Barrier, AbortBreaksEverybodyUntilReset) {
         co_await barrier.reset();
         EXPECT_FALSE(barrier.broken());
         co_await gather(many(parties, [&]() -> Coroutine<void> { co_await barrier.wait(); }));
+    });
+}
+
+// test_abort_barrier_when_exception, test_abort_barrier_when_exception_then_resetting
+TEST(Barrier, APartyThatFailsMayAbortForTheOthersWhoMayMeetAgain) {
+    simulate([]() -> Coroutine<void> {
+        Barrier barrier(parties);
+        Barrier meeting(parties);
+        int passed = 0;
+        int broken = 0;
+        int met = 0;
+        co_await gather(many(parties, [&]() -> Coroutine<void> {
+            const auto outcome =
+                co_await try_([](Barrier& barrier, int& passed) -> Coroutine<void> {
+                    co_await with(barrier, [](std::size_t index) -> Coroutine<void> {
+                        if (index == parties / 2) throw ValueError("a party failed");
+                        co_return;
+                    });
+                    co_await barrier.wait();
+                    ++passed;
+                }(barrier, passed));
+            if (holds_exception<ValueError>(outcome.exception())) co_await barrier.abort();
+            broken += holds_exception<BrokenBarrierError>(outcome.exception());
+            if (co_await meeting.wait() == 0) co_await barrier.reset();
+            co_await meeting.wait();
+            co_await barrier.wait();
+            ++met;
+        }));
+        EXPECT_EQ(passed, 0);
+        EXPECT_EQ(broken, static_cast<int>(parties) - 1);
+        EXPECT_EQ(met, static_cast<int>(parties));
+        EXPECT_FALSE(barrier.broken());
     });
 }
 

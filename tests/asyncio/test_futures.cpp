@@ -102,6 +102,20 @@ TEST_F(FutureTest, CallbacksRunInTheNextIterationInTheOrderAdded) {
     EXPECT_EQ(order, (std::vector{0, 1, 2}));
 }
 
+// test_callbacks_invoked_on_set_exception
+TEST_F(FutureTest, CallbacksRunForErrorsAndCancellationsToo) {
+    Future<int> failed = make(), cancelled = make();
+    std::vector<std::string> seen;
+    const auto note = [&seen](const Future<int>& done) { seen.push_back(done.repr()); };
+    failed.add_done_callback(note);
+    cancelled.add_done_callback(note);
+    failed.set_exception(ValueError("x"));
+    cancelled.cancel();
+    iterate();
+    EXPECT_EQ(seen, (std::vector<std::string>{failed.repr(), cancelled.repr()}));
+    static_cast<void>(failed.exception());
+}
+
 TEST_F(FutureTest, ACallbackAddedLateIsStillScheduled) {
     Future<int> future = make();
     future.set_result(1);
@@ -143,6 +157,27 @@ TEST_F(FutureTest, CallbacksMayChangeTheList) {
     EXPECT_EQ(added, 1);
 }
 
+// test_remove_done_callbacks_list_mutation, test_callbacks_remove_first_and_second_callback
+TEST_F(FutureTest, ComparingCallbacksMayChangeTheList) {
+    struct Meddler {
+        Future<int>* future;
+        void operator()() const {}
+        bool operator==(const Meddler&) const {
+            future->remove_done_callback(&count_call);
+            return true;
+        }
+    };
+    Future<int> future = make();
+    future.add_done_callback(&count_call);
+    future.add_done_callback(Meddler{&future});
+    future.add_done_callback(&count_call);
+    future.add_done_callback(Meddler{&future});
+    EXPECT_EQ(future.remove_done_callback(Meddler{&future}), 2u);
+    EXPECT_EQ(future.remove_done_callback(&count_call), 0u);
+    future.set_result(1);
+    iterate();
+}
+
 // rule 22
 TEST_F(FutureTest, WaitersResumeInOrderOneIterationLater) {
     Future<int> future = make();
@@ -182,6 +217,30 @@ TEST_F(FutureTest, AnErrorNobodyLookedAtIsReportedOnce) {
         make().set_exception(ValueError("lost"));
     }
     EXPECT_EQ(take_reports(), (std::vector<std::string>{"Future exception was never retrieved"}));
+}
+
+// test_tb_logger_abandoned, test_tb_logger_result_unretrieved,
+// test_tb_logger_not_called_after_cancel
+TEST_F(FutureTest, PendingCancelledOrWithAResultItMayBeDropped) {
+    {
+        Future<int> pending = make(), cancelled = make(), finished = make();
+        cancelled.cancel();
+        finished.set_result(1);
+    }
+    iterate();
+    EXPECT_TRUE(take_reports().empty());
+}
+
+// test_future_repr
+TEST_F(FutureTest, ReprTellsTheState) {
+    Future<int> cancelled = make(), finished = make(), failed = make();
+    cancelled.cancel();
+    finished.set_result(1);
+    failed.set_exception(ValueError("x"));
+    EXPECT_EQ(cancelled.repr(), "<Future cancelled>");
+    EXPECT_EQ(finished.repr(), "<Future finished>");
+    EXPECT_EQ(failed.repr(), "<Future finished exception=ValueError: x>");
+    static_cast<void>(failed.exception());
 }
 
 // rule 27

@@ -3,6 +3,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <thread>
+
 #include "support/loop_fixture.hpp"
 
 using namespace asyncio;
@@ -174,6 +177,68 @@ TEST(Runner, TakesALoopFromItsFactoryWithoutInstallingIt) {
     EXPECT_EQ(made, 1);
 }
 
+// test_debug, test_non_debug
+TEST(Runner, DebugIsForcedOrLeftAlone) {
+    Runner on({.debug = true});
+    EXPECT_TRUE(on.get_loop().get_debug());
+    on.close();
+    Runner off({.debug = false});
+    EXPECT_FALSE(off.get_loop().get_debug());
+}
+
+// test_run_future
+TEST(Runner, RunsFuturesAndTasksOfItsLoop) {
+    Runner runner;
+    Future<std::string> future = runner.get_loop().create_future<std::string>();
+    future.set_result("done");
+    EXPECT_EQ(runner.run(future), "done");
+    EXPECT_EQ(future.result(), "done");
+    Task<std::unique_ptr<int>> task = runner.get_loop().create_task(
+        []() -> Coroutine<std::unique_ptr<int>> { co_return std::make_unique<int>(5); });
+    EXPECT_EQ(*runner.run(task), 5);
+}
+
+// test_recursive_run
+TEST(Runner, InsideItselfIsARuntimeError) {
+    Runner runner;
+    const std::string error = runner.run([&runner]() -> Coroutine<std::string> {
+        co_return thrown_by([&runner] { runner.run([]() -> Coroutine<void> { co_return; }); });
+    });
+    EXPECT_THAT(error, HasSubstr("RuntimeError"));
+    EXPECT_THAT(error, HasSubstr("cannot be called from a running event loop"));
+}
+
+// test_asyncio_run_closes_gens_after_hanging_tasks_errors
+TEST(Run, ClosesGeneratorsAfterLeftOversThatFail) {
+    Trace trace;
+    run([&trace]() -> Coroutine<void> {
+        get_running_loop().set_exception_handler(
+            [&trace](EventLoop&, const ExceptionContext&) { trace.push_back("report"); });
+        auto numbers = [&trace]() -> AsyncGenerator<int> {
+            const auto first = [&trace](int n) {
+                trace.push_back("yields");
+                return n;
+            };
+            try {
+                for (int n = 0;; ++n) co_yield first(n);
+            } catch (const GeneratorExit&) {
+                trace.push_back("closed");
+                throw;
+            }
+        };
+        static std::optional<AsyncGenerator<int>> kept;
+        kept.emplace(numbers());
+        create_task([]() -> Coroutine<void> {
+            co_await kept->anext();
+            const auto slept = co_await try_(sleep(1h));
+            throw ValueError("left over");
+        });
+        co_await sleep(0);
+        co_await sleep(0);
+    });
+    EXPECT_EQ(trace, (Trace{"yields", "report", "closed"}));
+}
+
 // rule 150
 TEST(RunInterrupt, CtrlCCancelsTheMainTaskAndThenThrows) {
     const std::string text = in_child([] {
@@ -219,6 +284,44 @@ TEST(RunInterrupt, ASecondOneThrowsAtOnce) {
         });
     });
     EXPECT_EQ(text, "KeyboardInterrupt");
+}
+
+// test_interrupt_wait
+TEST(RunInterrupt, WakesALoopThatWaits) {
+    const std::string text = in_child([] {
+        std::atomic<bool> waits = false;
+        const pthread_t main_thread = pthread_self();
+        std::thread other([&] {
+            waits.wait(false);
+            pthread_kill(main_thread, SIGINT);
+        });
+        const std::string error = thrown_by([&waits] {
+            run([&waits]() -> Coroutine<void> {
+                waits = true;
+                waits.notify_all();
+                co_await sleep(1h);
+            });
+        });
+        other.join();
+        return error;
+    });
+    EXPECT_EQ(text, "KeyboardInterrupt");
+}
+
+// test_interrupt_cancelled_task
+TEST(RunInterrupt, OfATaskThatSomebodyElseCancelledTooIsACancellation) {
+    const std::string text = in_child([] {
+        return thrown_by([] {
+            run([]() -> Coroutine<void> {
+                get_running_loop().call_soon([main = current_task()] {
+                    main.cancel("not the keyboard");
+                    raise(SIGINT);
+                });
+                co_await sleep(1h);
+            });
+        });
+    });
+    EXPECT_THAT(text, HasSubstr("CancelledError"));
 }
 
 TEST(RunInterrupt, AProgramsOwnHandlerIsKept) {

@@ -174,6 +174,62 @@ TEST_F(TaskTest, CancellingTheInnerFutureEndsItCancelledWithACountOfZero) {
     EXPECT_EQ(task.cancelling(), 0u);
 }
 
+// test_cancel_both_task_and_inner_future
+TEST_F(TaskTest, CancelledTogetherWithWhatItAwaitsItEndsCancelled) {
+    Future<int> inner = loop.create_future<int>();
+    auto task = loop.create_task([inner]() -> Coroutine<int> { co_return co_await inner; });
+    iterate();
+    inner.cancel();
+    task.cancel();
+    EXPECT_THROW(loop.run_until_complete(task), CancelledError);
+    EXPECT_TRUE(task.cancelled());
+    EXPECT_EQ(task.cancelling(), 1u);
+}
+
+// test_cancel_awaited_task
+TEST_F(TaskTest, CancellingItselfReachesTheTaskItAwaitsNext) {
+    Future<int> inner = loop.create_future<int>();
+    auto nested = loop.create_task([inner]() -> Coroutine<int> { co_return co_await inner; });
+    auto task = loop.create_task([nested]() -> Coroutine<int> {
+        co_await sleep(0);
+        current_task().cancel();
+        co_return co_await nested;
+    });
+    EXPECT_THROW(loop.run_until_complete(task), CancelledError);
+    EXPECT_TRUE(task.cancelled());
+    EXPECT_TRUE(nested.cancelled());
+    EXPECT_TRUE(inner.cancelled());
+}
+
+// test_cancel_with_message_then_future_result, test_cancel_with_message_then_future_exception
+TEST_F(TaskTest, TheMessageOfACancellationIsInItsResultAndItsException) {
+    auto task = loop.create_task(sleeper(1h));
+    auto waiter = loop.create_task([task]() -> Coroutine<std::string> {
+        co_await sleep(0);
+        task.cancel("my message");
+        co_await wait({task});
+        co_return thrown_by([&] { task.result(); }) + ", " +
+            thrown_by([&] { static_cast<void>(task.exception()); });
+    });
+    EXPECT_EQ(loop.run_until_complete(waiter),
+              "CancelledError: my message, CancelledError: my message");
+}
+
+// test_baseexception_during_cancel
+TEST_F(TaskTest, SystemExitInAnswerToACancellationEscapesAndFailsIt) {
+    auto task = loop.create_task([]() -> Coroutine<void> {
+        const auto slept = co_await try_(sleep(1h));
+        throw SystemExit(3);
+    });
+    iterate();
+    task.cancel();
+    EXPECT_FALSE(task.done());
+    EXPECT_THROW(iterate(), SystemExit);
+    EXPECT_TRUE(task.done());
+    EXPECT_FALSE(task.cancelled());
+    EXPECT_TRUE(holds_exception<SystemExit>(task.exception()));
+}
+
 // rule 40
 TEST_F(TaskTest, TwoRequestsBeforeTheNextStepDeliverOneError) {
     int errors = 0;
@@ -384,6 +440,31 @@ TEST_F(TaskTest, EnsureFuturePassesFuturesThroughAndMakesTasksOfTheRest) {
     EXPECT_THROW(ensure_future(future, other.get()), ValueError);
     auto task = ensure_future(value(3), &loop);
     EXPECT_EQ(loop.run_until_complete(task), 3);
+}
+
+// test_ensure_future_task, test_ensure_future_awaitable
+TEST_F(TaskTest, EnsureFutureTakesTasksAndAwaitablesOfOthers) {
+    struct Seven {
+        bool await_ready() const noexcept { return true; }
+        void await_suspend(std::coroutine_handle<>) const noexcept {}
+        int await_resume() const noexcept { return 7; }
+    };
+    auto task = loop.create_task(value(3));
+    EXPECT_EQ(ensure_future(task), task);
+    auto wrapped = ensure_future(Seven(), &loop);
+    EXPECT_EQ(loop.run_until_complete(wrapped), 7);
+    loop.run_until_complete(task);
+}
+
+// SetMethodsTest, BaseCurrentLoopTests: without a loop, and for one that is named.
+TEST_F(TaskTest, OutsideOfALoopThereIsNoCurrentTask) {
+    EXPECT_THROW(static_cast<void>(current_task()), RuntimeError);
+    EXPECT_FALSE(current_task(loop));
+    EXPECT_THROW(static_cast<void>(all_tasks()), RuntimeError);
+    auto task = loop.create_task([this]() -> Coroutine<bool> {
+        co_return current_task() == current_task(loop) && bool(current_task());
+    });
+    EXPECT_TRUE(loop.run_until_complete(task));
 }
 
 TEST_F(TaskTest, KeyboardInterruptEscapesAndTheLoopRunsOn) {  // rule 13

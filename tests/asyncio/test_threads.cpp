@@ -203,6 +203,54 @@ TEST_F(ThreadsTest, CancellingItsFutureCancelsTheTaskAndTheReverse) {
     EXPECT_TRUE(future_cancelled);
 }
 
+// test_run_coroutine_threadsafe_task_factory_exception
+TEST_F(ThreadsTest, WhatATaskFactoryThrowsComesBackToTheOtherThread) {
+    loop.set_task_factory([](EventLoop&, TaskBuilder) -> AnyTask { throw ValueError("factory"); });
+    std::string error;
+    std::thread other([&] {
+        error = thrown_by([&] { run_coroutine_threadsafe(value(1), loop).result(10s); });
+        loop.call_soon_threadsafe([this] { loop.stop(); });
+    });
+    loop.run_forever();
+    other.join();
+    loop.set_task_factory({});
+    EXPECT_EQ(error, "ValueError: factory");
+    // CPython tells the loop's handler as well.
+    take_reports();
+}
+
+// test_run_coroutine_threadsafe_with_timeout
+TEST_F(ThreadsTest, AResultThatIsLateMayBeCancelledByWhoWaitsForIt) {
+    bool timed_out = false;
+    Task<void> task;
+    std::thread other([&] {
+        auto future = run_coroutine_threadsafe(
+            [&task]() -> Coroutine<void> {
+                task = Task<void>(current_task().reference());
+                co_await sleep(1h);
+            },
+            loop);
+        try {
+            future.result(1ms);
+        } catch (const TimeoutError&) {
+            timed_out = true;
+            future.cancel();
+        }
+        loop.call_soon_threadsafe([this] { loop.stop(); });
+    });
+    loop.run_forever();
+    other.join();
+    iterate(2);
+    EXPECT_TRUE(timed_out);
+    EXPECT_TRUE(all_tasks(loop).empty());
+}
+
+// test_wrap_future_future
+TEST_F(ThreadsTest, WrappingAFutureOfALoopGivesItBack) {
+    Future<int> future = loop.create_future<int>();
+    EXPECT_EQ(wrap_future(future), future);
+}
+
 // rule 158
 TEST_F(ThreadsTest, AfterItsShutdownTheDefaultExecutorRefuses) {
     loop.run_until_complete(to_thread([] {}));
