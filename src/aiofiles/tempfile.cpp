@@ -220,6 +220,30 @@ Coroutine<void> SpooledOpening::aexit(std::exception_ptr error) {
 
 namespace {
 
+int remove_tree(int parent, const char* name);
+
+// All names first: removing while reading may skip some.
+std::vector<std::string> names_in(DIR* directory) {
+    std::vector<std::string> names;
+    ::rewinddir(directory);
+    while (const dirent* const entry = ::readdir(directory)) {
+        const std::string_view child = entry->d_name;
+        if (child != "." && child != "..") names.emplace_back(child);
+    }
+    return names;
+}
+
+// What somebody else removed meanwhile is no error: a file that was open in there may go by
+// itself at the same time, in another thread.
+int remove_content(DIR* directory) {
+    int error = 0;
+    for (const std::string& child : names_in(directory)) {
+        const int failed = remove_tree(::dirfd(directory), child.c_str());
+        if (failed != 0 && failed != ENOENT) error = failed;
+    }
+    return error;
+}
+
 // The errno that stopped it, 0 if nothing did. Through descriptors, so that nobody can put a
 // link in the way.
 int remove_tree(int parent, const char* name) {
@@ -233,18 +257,15 @@ int remove_tree(int parent, const char* name) {
         ::close(fd);
         return error;
     }
-    // First all names: removing while reading may skip some.
-    std::vector<std::string> names;
-    while (const dirent* const entry = ::readdir(directory)) {
-        const std::string_view child = entry->d_name;
-        if (child != "." && child != "..") names.emplace_back(child);
-    }
+    // Again, when an open that was cancelled put one more file there; it ends soon.
+    constexpr int passes = 10;
     int error = 0;
-    for (const std::string& child : names) {
-        if (const int failed = remove_tree(fd, child.c_str()); failed != 0) error = failed;
+    for (int pass = 0; pass < passes; ++pass) {
+        error = remove_content(directory);
+        if (error == 0 && ::unlinkat(parent, name, AT_REMOVEDIR) != 0) error = errno;
+        if (error != ENOTEMPTY) break;
     }
     ::closedir(directory);
-    if (error == 0 && ::unlinkat(parent, name, AT_REMOVEDIR) != 0) error = errno;
     return error;
 }
 

@@ -211,25 +211,25 @@ TEST(Runner, InsideItselfIsARuntimeError) {
 // test_asyncio_run_closes_gens_after_hanging_tasks_errors
 TEST(Run, ClosesGeneratorsAfterLeftOversThatFail) {
     Trace trace;
-    run([&trace]() -> Coroutine<void> {
+    // Outside of run(): the generator, a coroutine of this lambda's, is closed at its very end.
+    auto numbers = [&trace]() -> AsyncGenerator<int> {
+        const auto first = [&trace](int n) {
+            trace.push_back("yields");
+            return n;
+        };
+        try {
+            for (int n = 0;; ++n) co_yield first(n);
+        } catch (const GeneratorExit&) {
+            trace.push_back("closed");
+            throw;
+        }
+    };
+    AsyncGenerator<int> kept = numbers();
+    run([&]() -> Coroutine<void> {
         get_running_loop().set_exception_handler(
             [&trace](EventLoop&, const ExceptionContext&) { trace.push_back("report"); });
-        auto numbers = [&trace]() -> AsyncGenerator<int> {
-            const auto first = [&trace](int n) {
-                trace.push_back("yields");
-                return n;
-            };
-            try {
-                for (int n = 0;; ++n) co_yield first(n);
-            } catch (const GeneratorExit&) {
-                trace.push_back("closed");
-                throw;
-            }
-        };
-        static std::optional<AsyncGenerator<int>> kept;
-        kept.emplace(numbers());
-        create_task([]() -> Coroutine<void> {
-            co_await kept->anext();
+        create_task([&kept]() -> Coroutine<void> {
+            co_await kept.anext();
             const auto slept = co_await try_(sleep(1h));
             throw ValueError("left over");
         });
