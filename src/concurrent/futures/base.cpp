@@ -304,13 +304,12 @@ WaitGroup::~WaitGroup() {
 }
 
 void WaitGroup::ended(WaitNode& node, bool failed) noexcept {
-    {
-        const std::lock_guard lock(mutex_);
-        ended_.push_back(static_cast<std::size_t>(&node - nodes_.data()));
-        failed_ = failed_ || failed;
-        if (!enough()) return;
-    }
-    changed_.notify_one();
+    const std::lock_guard lock(mutex_);
+    ended_.push_back(static_cast<std::size_t>(&node - nodes_.data()));
+    failed_ = failed_ || failed;
+    // Under the lock: next() lets go of the future, and then nothing else holds up whoever was
+    // woken from ending this group.
+    if (enough()) changed_.notify_one();
 }
 
 bool WaitGroup::enough() const noexcept {
