@@ -114,6 +114,71 @@ Coroutine<void> hand_over(bench::Run& run) {
     run.stop();
 }
 
+// ---- coordination -------------------------------------------------------------------------
+
+Coroutine<void> put_numbers(asyncio::Queue<std::uint64_t>& queue, std::uint64_t n) {
+    for (std::uint64_t i = 0; i < n; ++i) co_await queue.put(i);
+}
+
+Coroutine<void> queue_of(bench::Run& run, std::size_t capacity) {
+    asyncio::Queue<std::uint64_t> queue(capacity);
+    std::uint64_t sum = 0;
+    run.start();
+    const Task<void> producer = asyncio::create_task(put_numbers(queue, run.n));
+    for (std::uint64_t i = 0; i < run.n; ++i) sum += co_await queue.get();
+    run.stop();
+    co_await producer;
+    bench::keep(sum);
+}
+Coroutine<void> queue_1(bench::Run& run) {
+    return queue_of(run, 1);
+}
+Coroutine<void> queue_1024(bench::Run& run) {
+    return queue_of(run, 1024);
+}
+
+Coroutine<void> lock(bench::Run& run) {
+    asyncio::Lock lock;
+    run.start();
+    for (std::uint64_t i = 0; i < run.n; ++i) {
+        co_await lock.acquire();
+        lock.release();
+    }
+    run.stop();
+}
+
+Coroutine<void> lock_often(asyncio::Lock& lock, std::uint64_t times) {
+    for (std::uint64_t i = 0; i < times; ++i) {
+        co_await lock.acquire();
+        co_await asyncio::sleep(0);
+        lock.release();
+    }
+}
+
+Coroutine<void> lock_handoff(bench::Run& run) {
+    asyncio::Lock lock;
+    run.start();
+    co_await asyncio::gather(lock_often(lock, run.n / 2), lock_often(lock, run.n / 2));
+    run.stop(run.n / 2 * 2);
+}
+
+Coroutine<void> answer(asyncio::Event& mine, asyncio::Event& other, std::uint64_t times) {
+    for (std::uint64_t i = 0; i < times; ++i) {
+        co_await mine.wait();
+        mine.clear();
+        other.set();
+    }
+}
+
+Coroutine<void> event_pingpong(bench::Run& run) {
+    asyncio::Event ping;
+    asyncio::Event pong;
+    ping.set();
+    run.start();
+    co_await asyncio::gather(answer(ping, pong, run.n / 2), answer(pong, ping, run.n / 2));
+    run.stop(run.n / 2 * 2);
+}
+
 // ---- time ---------------------------------------------------------------------------------
 
 Coroutine<void> sleep_for(microseconds delay) {
@@ -392,6 +457,11 @@ int main(int argc, char** argv) {
                        {"yield_2", in_task<yield_2>},
                        {"yield_1000", in_task<yield_1000>},
                        {"hand_over", in_task<hand_over>},
+                       {"queue_1", in_task<queue_1>},
+                       {"queue_1024", in_task<queue_1024>},
+                       {"lock", in_task<lock>},
+                       {"lock_handoff", in_task<lock_handoff>},
+                       {"event_pingpong", in_task<event_pingpong>},
                        {"timers", in_task<timers>},
                        {"sleepers", in_task<sleepers>},
                        {"timer_cancel", in_task<timer_cancel>},
