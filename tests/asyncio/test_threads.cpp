@@ -251,6 +251,13 @@ TEST_F(ThreadsTest, WrappingAFutureOfALoopGivesItBack) {
     EXPECT_EQ(wrap_future(future), future);
 }
 
+// test_wrap_future_without_loop
+TEST_F(ThreadsTest, WrappingWithoutALoopIsARuntimeError) {
+    set_event_loop(nullptr);
+    const futures::Future<int> source;
+    EXPECT_THROW(static_cast<void>(wrap_future(source)), RuntimeError);
+}
+
 // rule 158
 TEST_F(ThreadsTest, AfterItsShutdownTheDefaultExecutorRefuses) {
     loop.run_until_complete(to_thread([] {}));
