@@ -91,6 +91,13 @@ struct AcceptedSocketOptions {
     std::optional<std::chrono::nanoseconds> ssl_shutdown_timeout = {};
 };
 
+struct StartTlsOptions {
+    bool server_side = false;
+    std::string server_hostname = {};  // of a client: what the certificate must say
+    std::optional<std::chrono::nanoseconds> ssl_handshake_timeout = {};
+    std::optional<std::chrono::nanoseconds> ssl_shutdown_timeout = {};
+};
+
 struct DatagramOptions {
     std::optional<HostPort> local_addr = {};
     std::optional<HostPort> remote_addr = {};  // then nothing goes to or comes from elsewhere

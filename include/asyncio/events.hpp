@@ -48,6 +48,7 @@ class ThreadPoolExecutor;
 namespace asyncio {
 
 class AnyTask;
+class BaseProtocol;
 class DatagramTransport;
 class Server;
 class TaskBuilder;
@@ -402,6 +403,15 @@ class EventLoop {
     template <class Factory>
     auto connect_accepted_socket(Factory factory, Socket sock, AcceptedSocketOptions options = {})
         -> Coroutine<detail::ConnectedTo<Factory>>;
+    // Goes on by TLS over `transport`, a TCP, Unix or TLS connection. Gives the transport that
+    // `protocol`, which usually was that one's, is to use from now on; it is not told of a
+    // connection made. What was received before and not yet delivered counts as TLS.
+    // Throws: TypeError for another transport or no context; SSLError and OSError of the
+    // handshake, after which the connection is closed, as it is by cancellation.
+    Coroutine<std::shared_ptr<Transport>> start_tls(std::shared_ptr<Transport> transport,
+                                                    std::shared_ptr<BaseProtocol> protocol,
+                                                    std::shared_ptr<ssl::SSLContext> context,
+                                                    StartTlsOptions options = {});
     // A socket for messages: bound, connected or neither, as the options say. Throws: OSError,
     // ValueError.
     template <class Factory>

@@ -145,6 +145,12 @@ class StreamWriter {
     // Cancellation: nothing happens to what was written.
     detail::Drain drain() const { return detail::Drain(state_); }
 
+    // Goes on by TLS, once what was written is sent: as the client, or as the server where the
+    // stream came from start_server(). Readers and writers stay the same.
+    // `options.server_side` is not looked at. Throws: as EventLoop::start_tls() and drain().
+    Coroutine<void> start_tls(std::shared_ptr<ssl::SSLContext> context,
+                              StartTlsOptions options = {}) const;
+
     void write_eof() const { transport()->write_eof(); }
     [[nodiscard]] bool can_write_eof() const { return transport()->can_write_eof(); }
     // Sends what is buffered, and closes both directions.

@@ -138,6 +138,18 @@ class WriteTransport : public virtual BaseTransport {
 // Both directions: TCP, Unix sockets, TLS.
 class Transport : public ReadTransport, public WriteTransport {};
 
+// What a connection under TLS is, besides: get it by std::dynamic_pointer_cast.
+class SSLTransport : public Transport {
+  public:
+    // Of what the peer sent and nobody has read yet, in bytes: above high the connection below
+    // is read no further, until it is down to low. Default: 256 KiB, and a quarter of high.
+    // Throws: ValueError unless high >= low >= 0.
+    virtual void set_read_buffer_limits(WriteBufferLimits limits = {}) = 0;
+    // {low, high}.
+    [[nodiscard]] virtual std::pair<std::size_t, std::size_t> get_read_buffer_limits() const = 0;
+    [[nodiscard]] virtual std::size_t get_read_buffer_size() const noexcept = 0;
+};
+
 class DatagramTransport : public virtual BaseTransport {
   public:
     // To `address`, or to the remote address of a connected endpoint. Sends now or queues a

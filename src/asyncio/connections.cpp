@@ -241,8 +241,15 @@ Coroutine<Connected> make_connection(EventLoop& loop, Socket socket, ProtocolFac
     Connected made;
     made.protocol = factory();
     Future<void> waiter = loop.create_future();
-    made.transport =
-        make_transport(loop, Descriptor(socket.detach()), made.protocol, settings, waiter);
+    const int fd = socket.fileno();
+    try {
+        made.transport =
+            make_transport(loop, Descriptor(socket.detach()), made.protocol, settings, waiter);
+    } catch (...) {
+        // It is closed, and its number free for others.
+        EventLoop::Internals::state(loop).proactor->forget(fd);
+        throw;
+    }
     auto outcome = co_await try_(waiter);
     if (!outcome) {
         made.transport->close();

@@ -134,8 +134,12 @@ void ReaderState::set_transport(std::shared_ptr<ReadTransport> transport) {
 }
 
 void ReaderState::replace_transport(std::shared_ptr<ReadTransport> transport) {
+    // Whatever lies below the new one has to go on.
+    if (paused_ && transport_ != nullptr) {
+        transport_->resume_reading();
+        transport->pause_reading();
+    }
     transport_ = std::move(transport);
-    paused_ = false;
 }
 
 void ReaderState::append(std::string_view data) {

@@ -76,6 +76,17 @@ void StreamWriter::write(std::span<const std::byte> data) const {
     state_->transport->WriteTransport::write(data);
 }
 
+Coroutine<void> StreamWriter::start_tls(std::shared_ptr<ssl::SSLContext> context,
+                                        StartTlsOptions options) const {
+    const StreamWriter self = *this;
+    options.server_side = self.state_->protocol->serves();
+    co_await self.drain();
+    const std::shared_ptr<Transport> secure = co_await self.state_->loop->start_tls(
+        self.transport(), self.state_->protocol, std::move(context), std::move(options));
+    self.state_->transport = secure;
+    self.state_->protocol->replace_transport(secure);
+}
+
 Coroutine<void> StreamWriter::wait_closed() const {
     return state_->protocol->wait_closed();
 }

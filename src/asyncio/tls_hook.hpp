@@ -31,6 +31,14 @@ struct TlsSettings {
     const TlsSettings& settings, Future<void> waiter,
     std::shared_ptr<ServerState> server = nullptr);
 
+// The same over another transport, whose protocol it becomes; `protocol` has its connection.
+// Throws: TypeError for a transport that cannot carry TLS.
+[[nodiscard]] std::shared_ptr<Transport> wrap_transport(std::shared_ptr<Transport> lower,
+                                                        std::shared_ptr<BaseProtocol> protocol,
+                                                        EventLoop& loop,
+                                                        const TlsSettings& settings,
+                                                        Future<void> waiter);
+
 // Throws: ValueError for timeouts without TLS, or that are not positive.
 void check_tls_settings(const TlsSettings& settings);
 

@@ -15,14 +15,29 @@ inline std::size_t count_descriptors() {
         std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator()));
 }
 
+// What they are, for messages.
+inline std::string list_descriptors() {
+    std::string text;
+    std::error_code gone;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+        text += entry.path().filename().string() + " -> " +
+                std::filesystem::read_symlink(entry.path(), gone).string() + "\n";
+    }
+    return text;
+}
+
 // A loop whose test may not leave a descriptor behind.
 class ConnectionTest : public LoopTest {
   protected:
     void TearDown() override {
-        if (loop_owner && !loop.is_closed()) loop.run_until_complete(asyncio::sleep(0));
+        if (loop_owner && !loop.is_closed()) {
+            loop.run_until_complete(asyncio::sleep(0));
+            // A thread that looked up a name may still be about to let go of the loop.
+            loop.run_until_complete(loop.shutdown_default_executor());
+        }
         LoopTest::TearDown();
         loop_owner.reset();
-        EXPECT_EQ(count_descriptors(), descriptors_) << "descriptors leaked";
+        EXPECT_EQ(count_descriptors(), descriptors_) << "descriptors leaked:\n" << list_descriptors();
     }
 
     // Runs `body` as a task. What it throws fails the test.
