@@ -5,11 +5,11 @@
 packages=(
     clang-19 lld-19 libclang-rt-19-dev libstdc++-12-dev              # compiler, linker, sanitizers
     cmake ninja-build ccache pkg-config                              # build
-    liburing-dev libcereal-dev libboost1.81-dev libssl-dev           # the library
+    liburing-dev libcereal-dev libboost1.81-dev libssl-dev libc-ares-dev  # the library
     libgtest-dev libgmock-dev libbenchmark-dev python3               # tests, benchmarks
     libcli11-dev libfmt-dev                                          # examples, asyncio-ps
     gdb binutils                                                     # tests of the tools
-    openssl                                                          # tests of TLS
+    openssl dnsmasq-base                                             # tests of TLS, of names
 )
 
 mkdir -p build

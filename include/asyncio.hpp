@@ -34,6 +34,7 @@
 #include <asyncio/outcome.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/queues.hpp>
+#include <asyncio/resolver.hpp>
 #include <asyncio/runners.hpp>
 #include <asyncio/staggered.hpp>
 #include <asyncio/sock_operations.hpp>

@@ -40,6 +40,7 @@
 #include <asyncio/contextvars.hpp>
 #include <asyncio/events_detail.hpp>
 #include <asyncio/exceptions.hpp>
+#include <asyncio/resolver.hpp>
 
 namespace concurrent::futures {
 class ThreadPoolExecutor;
@@ -362,6 +363,23 @@ class EventLoop {
     Coroutine<std::size_t> sock_sendfile(TransportSocket sock, int file, std::int64_t offset = 0,
                                          std::optional<std::size_t> count = std::nullopt,
                                          bool fallback = true);
+
+    // ---- names (resolver.hpp) -----------------------------------------------------------
+
+    // The addresses of a host, in the order they should be tried. An empty host is this
+    // machine, or with AI_PASSIVE all its interfaces; an empty service is port 0.
+    // Throws: GaiError; ValueError for an impossible port, or a name with a zero byte or
+    // with letters beyond ASCII. Cancellation: the question is dropped.
+    Coroutine<std::vector<AddressInfo>> getaddrinfo(std::string host, int port,
+                                                    AddressOptions options = {});
+    Coroutine<std::vector<AddressInfo>> getaddrinfo(std::string host, std::string service,
+                                                    AddressOptions options = {});
+    // The name of an address, or its figures if it has none, and of its port. `flags`: NI_*.
+    // Throws: GaiError. Cancellation: the question is dropped.
+    Coroutine<std::pair<std::string, std::string>> getnameinfo(SocketAddress address,
+                                                               int flags = 0);
+    // For later questions. Throws: ValueError for a server that is no address.
+    void set_resolver(ResolverOptions options);
 
     // ---- connections (base_events.hpp) --------------------------------------------------
 

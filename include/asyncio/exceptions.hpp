@@ -171,6 +171,7 @@ class OSError : public std::system_error {
 
   protected:
     explicit OSError(const std::string& text);  // without an errno
+    OSError(std::error_code code, const std::string& text);
 
   private:
     std::string text_;

@@ -15,6 +15,7 @@
 #include "describe.hpp"
 #include "fd_watchers.hpp"
 #include "loop_state.hpp"
+#include "name_resolver.hpp"
 #include "signals.hpp"
 
 namespace asyncio {

@@ -23,7 +23,7 @@ namespace asyncio::detail {
 
 namespace {
 
-using Addresses = std::vector<ResolvedAddress>;
+using Addresses = std::vector<AddressInfo>;
 using Errors = std::vector<std::exception_ptr>;
 
 // An OSError without a number of its own.
@@ -59,8 +59,8 @@ std::string message_of(const std::exception_ptr& error) {
 
 // The addresses in turns of family; the first family gets `lead` in a row first.
 Addresses interleave(const Addresses& addresses, int lead) {
-    std::vector<std::vector<ResolvedAddress>> families;
-    for (const ResolvedAddress& address : addresses) {
+    std::vector<std::vector<AddressInfo>> families;
+    for (const AddressInfo& address : addresses) {
         const auto same = std::find_if(families.begin(), families.end(), [&](const auto& family) {
             return family.front().family == address.family;
         });
@@ -87,7 +87,7 @@ Addresses interleave(const Addresses& addresses, int lead) {
 // One family's turn to bind: the first local address of it that can be had.
 void bind_to_local(const Socket& socket, int family, const Addresses& locals) {
     std::exception_ptr last;
-    for (const ResolvedAddress& local : locals) {
+    for (const AddressInfo& local : locals) {
         if (local.family != family) continue;
         try {
             return socket.bind(local.address);
@@ -102,7 +102,7 @@ void bind_to_local(const Socket& socket, int family, const Addresses& locals) {
 }
 
 // Adds to `errors` what made it fail.
-Coroutine<Socket> connect_one(EventLoop& loop, ResolvedAddress to, const Addresses* locals,
+Coroutine<Socket> connect_one(EventLoop& loop, AddressInfo to, const Addresses* locals,
                               Errors& errors) {
     std::exception_ptr error;
     try {
@@ -181,7 +181,7 @@ Coroutine<Socket> connect_any(EventLoop& loop, Addresses addresses, const Addres
         Socket socket = co_await race.run();
         if (socket) co_return socket;
     } else {
-        for (const ResolvedAddress& address : addresses) {
+        for (const AddressInfo& address : addresses) {
             auto outcome = co_await try_(connect_one(loop, address, locals, errors));
             if (outcome) co_return std::move(*outcome);
             if (!holds_exception<OSError>(outcome.exception())) {
@@ -264,12 +264,14 @@ Coroutine<Connected> connect_host(EventLoop& loop, ProtocolFactory factory, Host
     if (options.sock) {
         throw ValueError("host/port and sock can not be specified at the same time");
     }
-    Addresses addresses =
-        co_await resolve(loop, where, options.family, SOCK_STREAM, options.proto, options.flags);
+    const AddressOptions wanted{.family = options.family,
+                                .type = SOCK_STREAM,
+                                .proto = options.proto,
+                                .flags = options.flags};
+    Addresses addresses = co_await resolve(loop, where, wanted);
     Addresses locals;
     if (options.local_addr) {
-        locals = co_await resolve(loop, *options.local_addr, options.family, SOCK_STREAM,
-                                  options.proto, options.flags);
+        locals = co_await resolve(loop, *options.local_addr, wanted);
     }
     const int lead = options.interleave.value_or(options.happy_eyeballs_delay ? 1 : 0);
     if (lead != 0) addresses = interleave(addresses, lead);
@@ -291,7 +293,7 @@ Coroutine<Connected> connect_socket(EventLoop& loop, ProtocolFactory factory,
 namespace {
 
 // No socket where this machine does not have the family.
-Socket listening_socket(EventLoop& loop, const ResolvedAddress& at, const ServerOptions& options) {
+Socket listening_socket(EventLoop& loop, const AddressInfo& at, const ServerOptions& options) {
     Socket socket;
     try {
         socket = Socket::create(at.family, at.type, at.proto);
@@ -323,10 +325,10 @@ Socket listening_socket(EventLoop& loop, const ResolvedAddress& at, const Server
 namespace {
 
 // All sockets of a server on a port that the kernel chooses get the same one, if they can.
-Socket listening_socket(EventLoop& loop, const ResolvedAddress& at, const ServerOptions& options,
+Socket listening_socket(EventLoop& loop, const AddressInfo& at, const ServerOptions& options,
                         std::uint16_t chosen) {
     if (chosen != 0) {
-        ResolvedAddress same = at;
+        AddressInfo same = at;
         same.address = SocketAddress(at.address.host(), chosen);
         try {
             return listening_socket(loop, same, options);
@@ -357,8 +359,11 @@ Coroutine<Server> serve_hosts(EventLoop& loop, ProtocolFactory factory,
     }
     Addresses all;
     for (std::string& host : hosts) {
-        for (ResolvedAddress& at : co_await resolve(loop, {std::move(host), port}, options.family,
-                                                    SOCK_STREAM, 0, options.flags)) {
+        for (AddressInfo& at : co_await resolve(loop, {std::move(host), port},
+                                                {.family = options.family,
+                                                 .type = SOCK_STREAM,
+                                                 .proto = 0,
+                                                 .flags = options.flags})) {
             const bool known = std::any_of(all.begin(), all.end(), [&](const auto& other) {
                 return other.address == at.address;
             });
@@ -367,7 +372,7 @@ Coroutine<Server> serve_hosts(EventLoop& loop, ProtocolFactory factory,
     }
     std::vector<Socket> sockets;
     std::uint16_t chosen = 0;
-    for (ResolvedAddress& at : all) {
+    for (AddressInfo& at : all) {
         Socket socket = listening_socket(loop, at, options, chosen);
         if (!socket) continue;
         if (port == 0) chosen = socket.getsockname().port();
@@ -375,7 +380,7 @@ Coroutine<Server> serve_hosts(EventLoop& loop, ProtocolFactory factory,
     }
     if (sockets.empty()) {
         std::string text = "could not bind on any address out of";
-        for (const ResolvedAddress& at : all) text += " " + at.address.str();
+        for (const AddressInfo& at : all) text += " " + at.address.str();
         throw_os_error(EADDRNOTAVAIL, text);
     }
     co_return co_await make_server(loop, std::move(sockets),

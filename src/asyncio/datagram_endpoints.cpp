@@ -44,8 +44,11 @@ Coroutine<void> resolve_side(EventLoop& loop, const std::optional<HostPort>& whe
                              const DatagramOptions& options, SocketAddress Candidate::* side,
                              std::vector<Candidate>& candidates) {
     if (!where) co_return;
-    for (const ResolvedAddress& found :
-         co_await resolve(loop, *where, options.family, SOCK_DGRAM, options.proto, options.flags)) {
+    for (const AddressInfo& found : co_await resolve(loop, *where,
+                                                     {.family = options.family,
+                                                      .type = SOCK_DGRAM,
+                                                      .proto = options.proto,
+                                                      .flags = options.flags})) {
         Candidate* match = nullptr;
         for (Candidate& candidate : candidates) {
             if (candidate.family == found.family && candidate.proto == found.proto) {

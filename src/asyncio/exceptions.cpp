@@ -37,6 +37,9 @@ OSError::OSError(int number, const std::string& what)
       text_("[Errno " + std::to_string(number) + "] " +
             std::generic_category().message(number) + (what.empty() ? "" : ": " + what)) {}
 
+OSError::OSError(std::error_code code, const std::string& text)
+    : std::system_error(code), text_(text) {}
+
 OSError::OSError(const std::string& text)
     : std::system_error(0, std::generic_category()), text_(text) {}
 

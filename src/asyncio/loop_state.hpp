@@ -72,6 +72,7 @@ class ResourceList final : public LoopResource {
 };
 
 class FdWatchers;
+class NameResolver;
 class SignalHandlers;
 
 struct LoopState : LoopLinks {
@@ -116,6 +117,8 @@ struct LoopState : LoopLinks {
     ResourceList resources;
     std::unique_ptr<FdWatchers> watchers;
     std::unique_ptr<SignalHandlers> signals;
+    std::unique_ptr<NameResolver> resolver;
+    bool system_resolver = false;
 
     // How much ran since the kernel was last asked, and when that was.
     std::uint32_t turns_since_poll = 0;
@@ -144,6 +147,11 @@ struct EventLoop::Internals {
 
     // In debug mode throws RuntimeError on a thread that is not the loop's.
     static void check_thread(const EventLoop& loop) { loop.check_thread(); }
+    // That, and throws RuntimeError when it is closed.
+    static void check_usable(const EventLoop& loop) {
+        loop.check_open();
+        loop.check_thread();
+    }
 
     static void run_once(EventLoop& loop);
     // One iteration, from outside of the loop; it may block.

@@ -104,9 +104,11 @@ TEST_P(EachDeath, BreaksThePoolForAllCallsAtOnce) {
             die();
         },
         deaths_gate.path(), death.call);
+    // Both workers are taken before the rest is submitted: none of it can have run.
+    ASSERT_TRUE(gate.reached());
+    ASSERT_TRUE(deaths_gate.reached());
     std::vector<Future<int>> queued;
     for (int i = 0; i < 10; ++i) queued.push_back(pool.submit(square, i));
-    ASSERT_TRUE(gate.reached());
     deaths_gate.open();
 
     EXPECT_THAT(error_of(dying), AllOf(HasSubstr("terminated abruptly"), HasSubstr(death.says),
