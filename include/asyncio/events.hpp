@@ -430,6 +430,17 @@ class EventLoop {
                                                     std::shared_ptr<BaseProtocol> protocol,
                                                     std::shared_ptr<ssl::SSLContext> context,
                                                     StartTlsOptions options = {});
+    // Sends a file, or `count` bytes of it from `offset` on, behind what was written so far, and
+    // gives how many. Meanwhile reading is paused and write() throws RuntimeError. By
+    // os.sendfile() over TCP and Unix sockets; by reading and writing over TLS and of a file
+    // that the kernel cannot copy from, unless `fallback` is false.
+    // Throws: RuntimeError for another or a closing transport, SendfileNotAvailableError,
+    // ConnectionError when the connection is lost, OSError, ValueError. Then, and when
+    // cancelled, the file's position tells how far it came.
+    Coroutine<std::size_t> sendfile(std::shared_ptr<Transport> transport, int file,
+                                    std::int64_t offset = 0,
+                                    std::optional<std::size_t> count = std::nullopt,
+                                    bool fallback = true);
     // A socket for messages: bound, connected or neither, as the options say. Throws: OSError,
     // ValueError.
     template <class Factory>

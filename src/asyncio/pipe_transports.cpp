@@ -6,8 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
-#include <mutex>
 
 #include <asyncio/base_events.hpp>
 #include <asyncio/log.hpp>
@@ -24,19 +22,6 @@ mode_t kind_of_file(int fd) {
     if (::fstat(fd, &status) != 0)
         throw_os_error(errno, "a pipe transport for descriptor " + std::to_string(fd));
     return status.st_mode & S_IFMT;
-}
-
-// A write to a pipe that nobody reads is an error to handle, not a reason to die. As Python
-// does for the whole process, and only where the program has not decided otherwise.
-void ignore_broken_pipe_signal() {
-    static std::once_flag once;
-    std::call_once(once, [] {
-        struct sigaction current{};
-        if (::sigaction(SIGPIPE, nullptr, &current) != 0) return;
-        if ((current.sa_flags & SA_SIGINFO) == 0 && current.sa_handler == SIG_DFL) {
-            ::signal(SIGPIPE, SIG_IGN);
-        }
-    });
 }
 
 }  // namespace

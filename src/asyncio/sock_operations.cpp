@@ -1,19 +1,12 @@
 #include <asyncio/sock_operations.hpp>
 
-#include <fcntl.h>
 #include <poll.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <string>
 
-#include <asyncio/constants.hpp>
-#include <asyncio/threads.hpp>
-
-#include "operation_awaiter.hpp"
+#include "sock_readiness.hpp"
 
 // Each operation tries first, as most succeed at once, and then awaits readiness. So a
 // cancellation finds nothing taken from the kernel that it would have to give back.
@@ -21,30 +14,10 @@
 namespace asyncio {
 namespace {
 
-using detail::Operation;
-using detail::Perform;
-
-[[noreturn]] void fail(int error, const char* what, TransportSocket sock) {
-    throw_os_error(error, std::string(what) + " on socket " + std::to_string(sock.fileno()));
-}
-
-bool would_block(int error) {
-    return error == EAGAIN || error == EWOULDBLOCK;
-}
-
-// The loop would stand still on a blocking one. Asked in debug mode, as Python does.
-void require_non_blocking(const EventLoop& loop, TransportSocket sock) {
-    if (!loop.get_debug()) return;
-    const int flags = ::fcntl(sock.fileno(), F_GETFL);
-    if (flags >= 0 && (flags & O_NONBLOCK) == 0) {
-        throw ValueError("socket " + std::to_string(sock.fileno()) +
-                         " must be non-blocking; call setblocking(false)");
-    }
-}
-
-Perform readiness(EventLoop& loop, TransportSocket sock, std::uint32_t events) {
-    return {loop, {.kind = Operation::Kind::poll, .fd = sock.fileno(), .events = events}};
-}
+using detail::fail;
+using detail::readiness;
+using detail::require_non_blocking;
+using detail::would_block;
 
 // Awaits that `attempt()` gives something else than EAGAIN, and gives that.
 // attempt: the result, or -1 with errno.
@@ -71,85 +44,6 @@ struct Received {
         return {reinterpret_cast<const sockaddr*>(&address), size};
     }
 };
-
-// Between which the kernel cannot copy.
-bool is_unsupported(int error) {
-    return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == ENOTSOCK ||
-           error == ESPIPE || error == EOVERFLOW;
-}
-
-void check_sendfile(TransportSocket sock, int file, std::int64_t offset,
-                    std::optional<std::size_t> count) {
-    const int flags = ::fcntl(file, F_GETFL);
-    if (flags < 0) throw_os_error(errno, "sendfile from file " + std::to_string(file));
-    if ((flags & O_ACCMODE) == O_WRONLY) throw ValueError("sendfile: the file is not readable");
-    if (sock.type() != SOCK_STREAM)
-        throw ValueError("sendfile: only stream sockets can be sent to");
-    if (count && *count == 0) throw ValueError("sendfile: count must be positive");
-    if (offset < 0) throw ValueError("sendfile: offset must not be negative");
-    if (offset > 0 && ::lseek(file, 0, SEEK_CUR) < 0) {
-        throw_os_error(errno, "sendfile: the file has no positions, so offset must be 0");
-    }
-}
-
-// A slice of a file that is being sent.
-struct Sending {
-    int file;
-    std::int64_t offset;
-    std::size_t left;  // to be sent
-    std::size_t sent = 0;
-
-    void advance(std::size_t bytes) {
-        offset += static_cast<std::int64_t>(bytes);
-        left -= bytes;
-        sent += bytes;
-    }
-    // Also after an error, so that whoever goes on begins where this ended.
-    ~Sending() {
-        if (sent > 0) ::lseek(file, offset, SEEK_SET);
-    }
-};
-
-// False when the kernel cannot, and nothing was sent.
-Coroutine<bool> send_by_kernel(EventLoop& loop, TransportSocket sock, Sending& slice) {
-    while (slice.left > 0) {
-        off_t offset = slice.offset;
-        const ssize_t sent = ::sendfile(sock.fileno(), slice.file, &offset,
-                                        std::min<std::size_t>(slice.left, 1u << 30));
-        if (sent == 0) break;  // the end of the file
-        if (sent > 0) {
-            slice.advance(static_cast<std::size_t>(sent));
-            continue;
-        }
-        if (errno == EINTR) continue;
-        if (slice.sent == 0 && is_unsupported(errno)) co_return false;
-        if (!would_block(errno)) fail(errno, "sendfile", sock);
-        if (const int ready = co_await readiness(loop, sock, POLLOUT); ready < 0) {
-            fail(-ready, "sendfile", sock);
-        }
-    }
-    co_return true;
-}
-
-// Reads in the loop's threads: a file that is not in memory would hold the loop up.
-Coroutine<void> send_by_reading(EventLoop& loop, TransportSocket sock, Sending& slice) {
-    std::string buffer;
-    while (slice.left > 0) {
-        const std::size_t most = std::min(slice.left, constants::SENDFILE_FALLBACK_READBUFFER_SIZE);
-        buffer = co_await loop.run_in_executor(
-            nullptr, [file = slice.file, offset = slice.offset, most] {
-                std::string bytes(most, '\0');
-                ssize_t count = ::pread(file, bytes.data(), most, offset);
-                if (count < 0 && errno == ESPIPE) count = ::read(file, bytes.data(), most);
-                if (count < 0) throw_os_error(errno, "reading the file to send");
-                bytes.resize(static_cast<std::size_t>(count));
-                return bytes;
-            });
-        if (buffer.empty()) break;
-        co_await loop.sock_sendall(sock, std::string_view(buffer));
-        slice.advance(buffer.size());
-    }
-}
 
 }  // namespace
 
@@ -228,22 +122,6 @@ Coroutine<std::pair<Socket, SocketAddress>> EventLoop::sock_accept(TransportSock
                          SOCK_NONBLOCK | SOCK_CLOEXEC);
     });
     co_return std::pair(Socket(static_cast<int>(fd)), from.get());
-}
-
-Coroutine<std::size_t> EventLoop::sock_sendfile(TransportSocket sock, int file, std::int64_t offset,
-                                                std::optional<std::size_t> count, bool fallback) {
-    check_sendfile(sock, file, offset, count);
-    require_non_blocking(*this, sock);
-    Sending slice{.file = file, .offset = offset, .left = count.value_or(SIZE_MAX)};
-    if (!co_await send_by_kernel(*this, sock, slice)) {
-        if (!fallback) {
-            throw SendfileNotAvailableError("the kernel cannot copy from file " +
-                                            std::to_string(file) + " to socket " +
-                                            std::to_string(sock.fileno()));
-        }
-        co_await send_by_reading(*this, sock, slice);
-    }
-    co_return slice.sent;
 }
 
 }  // namespace asyncio

@@ -126,6 +126,7 @@ void SocketTransport::take_end(int result) {
 
 bool SocketTransport::may_write(std::size_t size) {
     if (eof_written_) throw RuntimeError("Cannot call write() after write_eof()");
+    if (emptied_) throw RuntimeError("unable to write; sendfile is in progress");
     if (size == 0) return false;
     if (lost_count_ == 0) [[likely]]
         return true;
@@ -231,12 +232,30 @@ void SocketTransport::buffer_empty() {
     } else if (eof_written_) {
         ::shutdown(socket_.get(), SHUT_WR);
     }
+    if (emptied_ && !emptied_.done()) emptied_.set_result();
+}
+
+SocketTransport::FileTurn::FileTurn(SocketTransport& transport)
+    : transport_(transport.self()), was_reading_(transport.is_reading()) {
+    if (transport.eof_written_) throw RuntimeError("Cannot send a file after write_eof()");
+    if (transport.emptied_) throw RuntimeError("sendfile is in progress already");
+    transport.input_.pause();
+    transport.emptied_ = transport.loop_->create_future();
+    if (transport.unsent_ == nullptr) transport.emptied_.set_result();
+}
+
+SocketTransport::FileTurn::~FileTurn() {
+    transport_->emptied_ = Future<void>(nullptr);
+    if (transport_->eof_written_ && !transport_->lost_ && transport_->unsent_ == nullptr) {
+        ::shutdown(transport_->socket_.get(), SHUT_WR);
+    }
+    if (was_reading_ && !transport_->closing_) transport_->input_.resume();
 }
 
 void SocketTransport::write_eof() {
     if (closing_ || eof_written_) return;
     eof_written_ = true;
-    if (unsent_ == nullptr) ::shutdown(socket_.get(), SHUT_WR);
+    if (unsent_ == nullptr && !emptied_) ::shutdown(socket_.get(), SHUT_WR);
 }
 
 void SocketTransport::set_write_buffer_limits(WriteBufferLimits limits) {
@@ -291,6 +310,13 @@ void SocketTransport::lose(const std::exception_ptr& error) {
 
 void SocketTransport::give_back() noexcept {
     lost_ = true;
+    if (emptied_ && socket_) {
+        ::shutdown(socket_.get(), SHUT_RDWR);  // for who sends a file by another descriptor
+        if (!emptied_.done()) {
+            emptied_.set_exception(
+                make_os_error(ECONNRESET, "Connection closed before the file was sent"));
+        }
+    }
     if (socket_) proactor().forget(socket_.get());
     socket_.reset();
     const std::shared_ptr<BaseProtocol> protocol = protocol_.take();
@@ -311,6 +337,7 @@ void SocketTransport::loop_closed() noexcept {
     ++lost_count_;
     input_.stop();
     unsent_.reset();
+    emptied_ = Future<void>(nullptr);
     give_back();
     alive_.reset();
 }

@@ -74,6 +74,23 @@ class SocketTransport final : public Transport,
         return unsent_ != nullptr ? unsent_->size() : 0;
     }
 
+    // Has the socket's writing side for itself while it exists: the protocol's writes throw, and
+    // reading is paused.
+    class FileTurn {
+      public:
+        explicit FileTurn(SocketTransport& transport);
+        FileTurn(const FileTurn&) = delete;
+        FileTurn& operator=(const FileTurn&) = delete;
+        ~FileTurn();
+        // Done once everything written before is with the kernel.
+        // Throws: ConnectionError when the connection is lost before.
+        [[nodiscard]] Future<void> begun() const noexcept { return transport_->emptied_; }
+
+      private:
+        std::shared_ptr<SocketTransport> transport_;
+        bool was_reading_;
+    };
+
     // Ends the connection because of `error`, which the protocol is given. Unless it is an
     // OSError, the exception handler is told too.
     void fatal_error(std::exception_ptr error, const char* message);
@@ -117,6 +134,7 @@ class SocketTransport final : public Transport,
     ProtocolSlot protocol_;
     Receiving input_;
     std::unique_ptr<WriteBuffer> unsent_;
+    Future<void> emptied_{nullptr};  // there while a file is sent
     std::shared_ptr<ServerState> server_;
     std::shared_ptr<SocketTransport> alive_;  // itself
     SmallAddress peer_;

@@ -1,5 +1,8 @@
 #include "transport_errors.hpp"
 
+#include <csignal>
+#include <mutex>
+
 #include <asyncio/futures.hpp>
 #include <asyncio/log.hpp>
 
@@ -48,6 +51,17 @@ void report_unclosed(EventLoop& loop, const BaseTransport& transport) noexcept {
     } catch (...) {
         // A report out of a destructor; there is nobody to tell.
     }
+}
+
+void ignore_broken_pipe_signal() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        struct sigaction current{};
+        if (::sigaction(SIGPIPE, nullptr, &current) != 0) return;
+        if ((current.sa_flags & SA_SIGINFO) == 0 && current.sa_handler == SIG_DFL) {
+            ::signal(SIGPIPE, SIG_IGN);
+        }
+    });
 }
 
 }  // namespace asyncio::detail

@@ -33,6 +33,10 @@ void guard_callback(EventLoop& loop, BaseTransport& transport, const char* messa
 // Counts a write to a lost connection; warns of the fifth and later ones.
 void count_lost_write(std::uint32_t& count);
 
+// A write to a pipe that nobody reads is an error to handle, not a reason to die. As Python
+// does for the whole process, and only where the program has not decided otherwise.
+void ignore_broken_pipe_signal();
+
 // In debug mode: a transport that went without being closed.
 void report_unclosed(EventLoop& loop, const BaseTransport& transport) noexcept;
 
