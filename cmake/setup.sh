@@ -9,7 +9,7 @@ packages=(
     libgtest-dev libgmock-dev libbenchmark-dev python3               # tests, benchmarks
     libcli11-dev libfmt-dev                                          # examples, asyncio-ps
     gdb binutils                                                     # tests of the tools
-    openssl dnsmasq-base                                             # tests of TLS, of names
+    openssl dnsmasq-base curl socat netcat-openbsd                   # the other ends of tests
 )
 
 mkdir -p build

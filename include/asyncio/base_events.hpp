@@ -151,6 +151,14 @@ Coroutine<Server> EventLoop::create_server(Factory factory, std::vector<std::str
 }
 
 template <class Factory>
+Coroutine<Server> EventLoop::create_server(Factory factory,
+                                           std::initializer_list<std::string> hosts, int port,
+                                           ServerOptions options) {
+    return create_server(std::move(factory), std::vector<std::string>(hosts), port,
+                         std::move(options));
+}
+
+template <class Factory>
 Coroutine<Server> EventLoop::create_server(Factory factory, ServerOptions options) {
     return detail::serve_socket(*this, std::move(factory), std::move(options));
 }

@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <source_location>
@@ -402,6 +403,10 @@ class EventLoop {
     template <class Factory>
     Coroutine<Server> create_server(Factory factory, std::vector<std::string> hosts, int port,
                                     ServerOptions options = {});
+    // For {"127.0.0.1", "::1"}: of two literals a string could be made, too.
+    template <class Factory>
+    Coroutine<Server> create_server(Factory factory, std::initializer_list<std::string> hosts,
+                                    int port, ServerOptions options = {});
     template <class Factory>
     Coroutine<Server> create_server(Factory factory, ServerOptions options);
     // The same over Unix sockets. A path that begins with a zero byte is no file.

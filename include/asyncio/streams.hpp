@@ -290,6 +290,12 @@ Coroutine<Server> start_server(F&& handler, std::vector<std::string> hosts, int 
                                  port, std::move(options));
 }
 template <detail::ConnectionHandler F>
+Coroutine<Server> start_server(F&& handler, std::initializer_list<std::string> hosts, int port,
+                               ServerOptions options = {}) {
+    return start_server(std::forward<F>(handler), std::vector<std::string>(hosts), port,
+                        std::move(options));
+}
+template <detail::ConnectionHandler F>
 Coroutine<Server> start_server(F&& handler, ServerOptions options) {
     return detail::serve_streams(detail::make_handler(std::forward<F>(handler)),
                                  std::move(options));

@@ -227,8 +227,8 @@ void require_stream_socket(const Socket& socket) {
 }
 
 Coroutine<void> connect(EventLoop& loop, int fd, SocketAddress address) {
+    // Not `owned`: most that fail are closed by who has no proactor to tell of it.
     const Operation operation{.kind = Operation::Kind::connect,
-                              .owned = true,
                               .fd = fd,
                               .buffer = const_cast<sockaddr*>(address.data()),
                               .size = address.size()};
@@ -387,7 +387,8 @@ Coroutine<Server> serve_hosts(EventLoop& loop, ProtocolFactory factory,
                                    {.factory = std::move(factory),
                                     .backlog = options.backlog,
                                     .tls = std::move(tls),
-                                    .on_close = {}},
+                                    .on_close = {},
+                                    .sockets_are_shared = false},
                                    options.start_serving);
 }
 
@@ -401,7 +402,8 @@ Coroutine<Server> serve_socket(EventLoop& loop, ProtocolFactory factory, ServerO
                                    {.factory = std::move(factory),
                                     .backlog = options.backlog,
                                     .tls = std::move(tls),
-                                    .on_close = {}},
+                                    .on_close = {},
+                                    .sockets_are_shared = true},
                                    options.start_serving);
 }
 

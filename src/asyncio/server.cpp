@@ -1,5 +1,7 @@
 #include <asyncio/base_events.hpp>
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -121,6 +123,12 @@ void ServerState::accept_failed(Listener& listener, int error) {
         accept_retry_delay, [self = shared_from_this(), &listener] { self->accept(listener); });
 }
 
+// Now: a cancelled accept of io_uring keeps the socket, and with it the kernel's queue, a while
+// longer.
+void ServerState::stop_listening(const Socket& socket) const noexcept {
+    if (!settings_.sockets_are_shared) ::shutdown(socket.fileno(), SHUT_RD);
+}
+
 void ServerState::close() {
     if (closed_) return;
     closed_ = true;
@@ -131,6 +139,7 @@ void ServerState::close() {
             proactor().cancel(listener->accepting);
         }
         proactor().forget(listener->socket.fileno());
+        stop_listening(listener->socket);
         listener->socket.close();
     }
     if (settings_.on_close) std::exchange(settings_.on_close, nullptr)();

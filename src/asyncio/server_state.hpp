@@ -23,6 +23,7 @@ class ServerState final : public LoopResource, public std::enable_shared_from_th
         TlsSettings tls = {};
         // Called once, when the listening sockets are closed.
         std::function<void()> on_close = {};
+        bool sockets_are_shared = false;  // perhaps others listen on them, too
     };
     ServerState(EventLoop& loop, std::vector<Socket> sockets, Settings settings);
     ~ServerState() = default;
@@ -57,6 +58,7 @@ class ServerState final : public LoopResource, public std::enable_shared_from_th
         TimerHandle retry = {};
     };
 
+    void stop_listening(const Socket& socket) const noexcept;
     [[nodiscard]] Proactor& proactor() const noexcept {
         return *EventLoop::Internals::state(*loop_).proactor;
     }

@@ -129,7 +129,8 @@ Coroutine<Server> serve_unix(EventLoop& loop, ProtocolFactory factory,
     ServerState::Settings settings{.factory = std::move(factory),
                                    .backlog = options.backlog,
                                    .tls = std::move(tls),
-                                   .on_close = {}};
+                                   .on_close = {},
+                                   .sockets_are_shared = !path};
     if (options.cleanup_socket) settings.on_close = cleanup_of(socket);
     std::vector<Socket> sockets;
     sockets.push_back(std::move(socket));

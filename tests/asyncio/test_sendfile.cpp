@@ -83,6 +83,8 @@ class SendfileTest : public ConnectionTest {
             },
             "127.0.0.1", port_of(server), std::move(client));
         auto [reader, writer] = co_await accepted;
+        // Else the kernel may buffer more than `much`.
+        writer.get_extra_info<TransportSocket>("socket")->setsockopt(SOL_SOCKET, SO_RCVBUF, 262144);
         co_return Pair{transport, protocol, reader, writer, server};
     }
 

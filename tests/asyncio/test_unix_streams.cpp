@@ -85,6 +85,15 @@ TEST_F(UnixStreams, OnlyTheSameSocketIsRemoved) {
     EXPECT_TRUE(fs::is_regular_file(path));
 }
 
+TEST_F(UnixStreams, ASocketThatIsGoneAlready) {
+    run([&]() -> Coroutine<void> {
+        Server server = co_await start_unix_server(echo, path);
+        fs::remove(path);
+        co_await end(server);
+    });
+    EXPECT_FALSE(fs::exists(path));
+}
+
 TEST_F(UnixStreams, SocketIsKeptWhereAskedFor) {
     run([&]() -> Coroutine<void> {
         Server server = co_await start_unix_server(echo, path, {.cleanup_socket = false});
@@ -111,6 +120,7 @@ TEST_F(UnixStreams, ReadySockets) {
         co_await protocol->done;
         co_await end(server);
     });
+    EXPECT_FALSE(fs::exists(path));
 }
 
 TEST_F(UnixStreams, BadArguments) {
