@@ -417,17 +417,15 @@ class Slow(asyncio.Protocol):
     def connection_made(self, transport):
         self.transport, self.total = transport, 0
         transport.pause_reading()
+        protocols.append(self)
     def data_received(self, data):
         self.total += len(data)
     def eof_received(self):
         self.transport.write(b"%d" % self.total)
+protocols = []
 async def main():
     loop = asyncio.get_running_loop()
-    protocols = []
-    def factory():
-        protocols.append(Slow())
-        return protocols[-1]
-    server = await loop.create_server(factory, "127.0.0.1", 0)
+    server = await loop.create_server(Slow, "127.0.0.1", 0)
     print("port", server.sockets[0].getsockname()[1])
     await loop.run_in_executor(None, sys.stdin.readline)
     while not protocols:
