@@ -1,0 +1,74 @@
+// Our echo servers for benchmarks/run net.
+//
+//   echo PORT streams       a coroutine per connection, StreamReader and StreamWriter
+//   echo PORT protocol      a Protocol per connection
+//   echo PORT buffered      a BufferedProtocol per connection
+//
+// ASYNCIO_PROACTOR names the proactor.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <array>
+#include <asyncio.hpp>
+#include <cstdlib>
+#include <memory>
+#include <string_view>
+
+namespace {
+
+using namespace asyncio;
+
+Coroutine<void> serve(StreamReader reader, StreamWriter writer) {
+    std::array<char, 65536> buffer;
+    while (const std::size_t size = co_await reader.read_into(buffer)) {
+        writer.write(std::string_view(buffer.data(), size));
+        co_await writer.drain();
+    }
+    writer.close();
+}
+
+class Echo : public Protocol {
+  public:
+    void connection_made(std::shared_ptr<Transport> made) override { transport_ = std::move(made); }
+    void data_received(std::string_view data) override { transport_->write(data); }
+    void connection_lost(std::exception_ptr) override { transport_.reset(); }
+
+  private:
+    std::shared_ptr<Transport> transport_;
+};
+
+class BufferedEcho : public BufferedProtocol {
+  public:
+    void connection_made(std::shared_ptr<Transport> made) override { transport_ = std::move(made); }
+    std::span<std::byte> get_buffer(std::size_t) override { return buffer_; }
+    void buffer_updated(std::size_t size) override {
+        transport_->write(std::span<const std::byte>(buffer_).first(size));
+    }
+    void connection_lost(std::exception_ptr) override { transport_.reset(); }
+
+  private:
+    std::shared_ptr<Transport> transport_;
+    std::array<std::byte, 65536> buffer_;
+};
+
+Coroutine<void> run_server(int port, std::string_view kind) {
+    EventLoop& loop = get_running_loop();
+    Server server;
+    if (kind == "streams") {
+        server = co_await start_server(serve, "127.0.0.1", port, {.backlog = 4096});
+    } else if (kind == "protocol") {
+        server = co_await loop.create_server([] { return std::make_shared<Echo>(); }, "127.0.0.1",
+                                             port, {.backlog = 4096});
+    } else {
+        server = co_await loop.create_server([] { return std::make_shared<BufferedEcho>(); },
+                                             "127.0.0.1", port, {.backlog = 4096});
+    }
+    co_await server.serve_forever();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 3) return 2;
+    run(run_server(std::atoi(argv[1]), argv[2]));
+}

@@ -1,0 +1,353 @@
+#!/usr/bin/env python3
+"""TCP echo: our servers beside their peers, for each load; benchmarks/run starts it.
+
+Every measurement starts a fresh server pinned to one core and a load generator pinned to
+another, reads the server's CPU time (utime+stime of its whole process tree), and appends
+one line of JSON.  Peers are interleaved: A B C A B C ...
+"""
+import argparse
+import fcntl
+import glob
+import json
+import os
+import random
+import re
+import resource
+import shlex
+import shutil
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.environ["NETBENCH_BUILD"]
+PYTHON = os.environ.get("PYTHON", "python3")
+PYTHON_NEW = os.environ.get("PYTHON_NEW")      # a second, newer interpreter, if there is one
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+# ---------------------------------------------------------------- processes and their cost
+def tree(pid):
+    """pid and all its descendants."""
+    out, todo = [], [pid]
+    while todo:
+        p = todo.pop()
+        out.append(p)
+        for f in glob.glob(f"/proc/{p}/task/*/children"):
+            try:
+                todo += [int(x) for x in open(f).read().split()]
+            except OSError:
+                pass
+    return out
+
+
+def cpu_seconds(pids):
+    user = system = 0
+    for p in pids:
+        try:
+            f = open(f"/proc/{p}/stat").read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        user += int(f[11])
+        system += int(f[12])
+    return user / TICK, system / TICK
+
+
+def core_times():
+    """busy seconds of all cores together, and stolen seconds."""
+    f = [int(x) for x in open("/proc/stat").readline().split()[1:9]]
+    return (sum(f) - f[3] - f[4] - f[7]) / TICK, f[7] / TICK
+
+
+def core_speed(core):
+    """Time of a fixed piece of work on one core, in ms: shows a core slowed from outside."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    best = min(_work() for _ in range(3))
+    os.sched_setaffinity(0, before)
+    return best
+
+
+def _work():
+    t = time.perf_counter()
+    x = 1
+    for _ in range(30000):
+        x = (x * 3 + 1) & 0xFFFFFFFF
+    return (time.perf_counter() - t) * 1e3
+
+
+def port_free():
+    while True:
+        p = random.randrange(15000, 30000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", p))
+                return p
+            except OSError:
+                pass
+
+
+class Server:
+    def __init__(self, command, core, port, sock=None, log=None):
+        env = dict(os.environ, GOMAXPROCS="1")
+        self.proc = subprocess.Popen(["taskset", "-c", str(core)] + shlex.split(command), env=env,
+                                     stdout=log or subprocess.DEVNULL, stderr=log or subprocess.DEVNULL)
+        deadline = time.time() + 10
+        while True:
+            try:
+                if sock:
+                    s = socket.socket(socket.AF_UNIX)
+                    s.connect(sock)
+                else:
+                    s = socket.create_connection(("127.0.0.1", port), timeout=1)
+                s.close()
+                break
+            except OSError:
+                if self.proc.poll() is not None or time.time() > deadline:
+                    self.stop()
+                    raise RuntimeError(f"server did not come up: {command}")
+                time.sleep(0.02)
+        time.sleep(0.15)
+        self.pids = tree(self.proc.pid)
+
+    def stop(self):
+        for sig in (signal.SIGTERM, signal.SIGKILL):
+            for p in tree(self.proc.pid)[::-1]:
+                try:
+                    os.kill(p, sig)
+                except OSError:
+                    pass
+            try:
+                self.proc.wait(2)
+                return
+            except subprocess.TimeoutExpired:
+                pass
+
+
+class Lock:
+    """Several users of one machine: a lock file is held around each measurement, and kept
+    from one to the next for up to `hold` seconds before it is offered to others."""
+    def __init__(self, path, hold=0.0):
+        self.f = open(path, "a") if path else None
+        self.hold, self.since = hold, None
+
+    def __enter__(self):
+        if self.f and self.since is None:
+            fcntl.flock(self.f, fcntl.LOCK_EX)
+            self.since = time.monotonic()
+
+    def __exit__(self, *a):
+        if self.f and time.monotonic() - self.since >= self.hold:
+            self.release()
+
+    def release(self):
+        if self.f and self.since is not None:
+            fcntl.flock(self.f, fcntl.LOCK_UN)
+            self.since = None
+            time.sleep(0.3)
+
+
+class Watch:
+    """What else the machine did during a measurement, and how fast the cores were."""
+    def __init__(self, cores):
+        self.cores = cores
+
+    def __enter__(self):
+        self.speed0 = [core_speed(c) for c in self.cores]
+        self.busy0, self.steal0 = core_times()
+        self.t0 = time.time()
+        return self
+
+    def __exit__(self, *a):
+        self.wall = time.time() - self.t0
+        self.busy, self.steal = (y - x for x, y in zip((self.busy0, self.steal0), core_times()))
+        self.speed = [max(a, core_speed(c)) for a, c in zip(self.speed0, self.cores)]
+
+    def note(self):
+        return {"core_ms": [round(x, 2) for x in self.speed], "steal": round(self.steal / self.wall, 3)}
+
+
+# ---------------------------------------------------------------- the peers
+def b(name):
+    return os.path.join(BUILD, name)
+
+
+def s(name):
+    return os.path.join(HERE, name)
+
+
+def have(*paths):
+    return all(os.path.exists(p) or shutil.which(p) for p in paths)
+
+
+def echo_servers():
+    out = {}
+    for proactor in ("uring", "epoll"):
+        for kind in ("streams", "protocol", "buffered"):
+            out[f"ours_{kind}_{proactor}"] = (
+                f"env ASYNCIO_PROACTOR={'io_uring' if proactor == 'uring' else 'epoll'} "
+                f"{os.environ['NETBENCH_OURS']} {{port}} {kind}")
+
+    def add(name, command, *need):
+        if have(*need):
+            out[name] = command
+    add("limit_uring", b("limit_uring") + " {port}", b("limit_uring"))
+    add("limit_epoll", b("limit_epoll") + " {port}", b("limit_epoll"))
+    add("asio_epoll", b("asio_coro_epoll") + " {port}", b("asio_coro_epoll"))
+    add("asio_uring", b("asio_coro_uring") + " {port}", b("asio_coro_uring"))
+    add("libuv", b("libuv_echo") + " {port}", b("libuv_echo"))
+    add("tokio", b("tokio_echo") + " {port}", b("tokio_echo"))
+    add("go", b("go_echo") + " {port}", b("go_echo"))
+    add("node", f"node {s('peers/node_echo.js')} {{port}}", "node")
+    for tag, py in (("", PYTHON), ("_new", PYTHON_NEW)):
+        if py and have(py):
+            add(f"py{tag}_streams", f"{py} {s('peers/py_echo.py')} {{port}} streams", py)
+            add(f"py{tag}_protocol", f"{py} {s('peers/py_echo.py')} {{port}} protocol", py)
+            if subprocess.run([py, "-c", "import uvloop"], capture_output=True).returncode == 0:
+                add(f"uvloop{tag}_streams", f"{py} {s('peers/py_echo.py')} {{port}} streams uvloop", py)
+                add(f"uvloop{tag}_protocol", f"{py} {s('peers/py_echo.py')} {{port}} protocol uvloop", py)
+    return out
+
+
+
+# ---------------------------------------------------------------- one measurement
+def measure_echo(command, load, a):
+    conns, msg, depth = load
+    port = port_free()
+    srv = Server(command.replace("{port}", str(port)), a.server_core, port)
+    try:
+        with Watch((a.server_core, a.load_core)) as w:
+            p = subprocess.run(["taskset", "-c", str(a.load_core), b("echo_load"), "127.0.0.1", str(port), str(conns),
+                                str(msg), str(a.secs), str(depth), "--pids", ",".join(map(str, srv.pids))],
+                               capture_output=True, text=True, timeout=a.secs + 8)
+    finally:
+        srv.stop()
+    line = p.stdout.strip().splitlines()[-1] if p.stdout.strip() else ""
+    if not line.startswith("{"):
+        return {"error": (p.stderr.strip() or "no result")[:200]}
+    r = json.loads(line)
+    r["other"] = round(max(0.0, w.busy - (r["srv_util"] + r["gen_util"]) * (w.wall - 0.02)) / w.wall, 3)
+    r.update(w.note())
+    return r
+
+
+def quiet_measure(measure, command, load, a, lock):
+    """Measure, and again (up to --retries times) while other processes took part of the cores."""
+    best = None
+    for k in range(a.retries + 1):
+        try:
+            with lock:
+                r = measure(command, load, a)
+        except (RuntimeError, subprocess.TimeoutExpired) as e:
+            return {"error": "timed out" if isinstance(e, subprocess.TimeoutExpired) else str(e)[:200]}
+        if best is None or "error" in best or ("error" not in r and r["other"] < best["other"]):
+            best = r
+        if "error" not in best and best["other"] <= a.max_other:
+            break
+        if k < a.retries:
+            lock.release()
+            time.sleep(min(6, 0.5 * 2 ** k))
+    return best
+
+
+# ---------------------------------------------------------------- tables
+def median(rows, key):
+    v = [r[key] for r in rows if key in r]
+    return statistics.median(v) if v else float("nan")
+
+
+def table(rows, title):
+    """Medians for each server, and ratios to the two limits.  The CPU ratio is the median
+    of the ratios inside a round, so that a machine that changes speed cancels out."""
+    names = list(dict.fromkeys(r["server"] for r in rows))
+    by = {n: [r for r in rows if r["server"] == n and "error" not in r] for n in names}
+    lim = {k: {r["round"]: r["srv_cpu_us"] for r in by.get(k, [])} for k in ("limit_uring", "limit_epoll")}
+    print(f"\n{title}")
+    print(f"{'server':22}{'req/s':>9}{'MB/s':>9}{'p50us':>8}{'p99us':>8}{'cpu us/req':>11}{'(min..max)':>16}{'user':>7}"
+          f"{'util':>6}{'cpu/uring':>10}{'cpu/epoll':>10}{'n':>3}{'err':>4}")
+
+    def ratio(name, k):
+        v = [r["srv_cpu_us"] / lim[k][r["round"]] for r in by[name] if lim[k].get(r["round"])]
+        return f"{statistics.median(v):10.2f}" if v else f"{'-':>10}"
+    for n in sorted(names, key=lambda n: median(by[n], "srv_cpu_us") if by[n] else 1e9):
+        r = by[n]
+        if not r:
+            print(f"{n:22} failed: {[x.get('error') for x in rows if x['server'] == n][0]}")
+            continue
+        cpu = [x["srv_cpu_us"] for x in r]
+        print(f"{n:22}{median(r, 'rps'):9.0f}{median(r, 'mbps'):9.1f}{median(r, 'p50_us'):8.0f}{median(r, 'p99_us'):8.0f}"
+              f"{statistics.median(cpu):11.2f}{f'{min(cpu):.2f}..{max(cpu):.2f}':>16}{median(r, 'srv_user_us'):7.2f}"
+              f"{median(r, 'srv_util'):6.2f}{ratio(n, 'limit_uring')}{ratio(n, 'limit_epoll')}{len(r):3}{sum(x.get('errors', 0) for x in r):4}")
+
+
+def parse_echo_load(text):
+    m = re.fullmatch(r"(\d+)x(\d+)([kK]?)(?:/(\d+))?", text)
+    return int(m[1]), int(m[2]) * (1024 if m[3] else 1), int(m[4] or 1)
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("what", choices=["echo", "table"])
+    ap.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND", help="one more server; {port} is filled in")
+    ap.add_argument("--only", help="comma-separated names (regular expressions)")
+    ap.add_argument("--loads", help="CONNSxSIZE[/DEPTH],...")
+    ap.add_argument("--rounds", type=int, default=5)
+    ap.add_argument("--round-base", type=int, default=0, help="number of the first round (to add rounds to a file)")
+    ap.add_argument("--secs", type=float, default=1.0)
+    ap.add_argument("--server-core", type=int, default=0)
+    ap.add_argument("--load-core", type=int, default=1)
+    ap.add_argument("--idle", choices=["default", "poll"], default="default",
+                    help="poll: idle cores poll instead of halting (needs write access to the PM QoS device)")
+    ap.add_argument("--out", help="JSON-lines file to append to")
+    ap.add_argument("--lock", help="file to lock around each measurement")
+    ap.add_argument("--hold", type=float, default=0.0, help="seconds to keep that lock over several measurements")
+    ap.add_argument("--max-other", type=float, default=0.08, help="share of a core other processes may take before a run is repeated")
+    ap.add_argument("--retries", type=int, default=6)
+    ap.add_argument("--quiet", action="store_true")
+    a = ap.parse_args()
+
+    if a.what == "table":
+        rows = [json.loads(x) for x in open(a.out)]
+        for key in dict.fromkeys((r["load"], r["idle"]) for r in rows):
+            sel = [r for r in rows if (r["load"], r["idle"]) == key]
+            table(sel, f"{key[0]} (idle {key[1]})")
+        return
+
+    qos = None
+    if a.idle == "poll":
+        qos = os.open("/dev/cpu_dma_latency", os.O_WRONLY)
+        os.write(qos, struct.pack("i", 0))
+    servers = echo_servers()
+    for x in a.server:
+        n, c = x.split("=", 1)
+        servers[n] = c
+    if a.only:
+        extra = [x.split("=", 1)[0] for x in a.server]
+        servers = {n: c for n, c in servers.items() if n in extra or any(re.fullmatch(p, n) for p in a.only.split(","))}
+    loads = {t: parse_echo_load(t) for t in (a.loads or "1x64,64x64,1000x64,64x16k,64x128k").split(",")}
+    measure = measure_echo
+    lock = Lock(a.lock, a.hold)
+    out = open(a.out, "a") if a.out else None
+    for title, load in loads.items():
+        rows = []
+        for rnd in range(a.round_base, a.round_base + a.rounds):
+            for name, command in servers.items():
+                r = quiet_measure(measure, command, load, a, lock)
+                r.update(server=name, load=title, round=rnd, idle=a.idle)
+                rows.append(r)
+                if out:
+                    out.write(json.dumps(r) + "\n")
+                    out.flush()
+                if "error" in r:
+                    print(f"{title} {name}: {r['error']}", file=sys.stderr)
+        if not a.quiet:
+            table(rows, f"{title} (idle {a.idle})")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
