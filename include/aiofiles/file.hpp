@@ -102,7 +102,7 @@ class File {
     [[nodiscard]] Coroutine<std::string> readall() { return read(); }
     // A line with its end; at most `size` characters or bytes of it. Empty at the end.
     [[nodiscard]] Coroutine<std::string> readline(std::int64_t size = -1);
-    // Lines until the end, or until they have at least `hint` characters or bytes.
+    // Lines until the end, or until they have more than `hint` characters or bytes.
     [[nodiscard]] Coroutine<std::vector<std::string>> readlines(std::int64_t hint = -1);
     // The next line; nullopt at the end: `while (auto line = co_await anext(file))`.
     [[nodiscard]] Coroutine<std::optional<std::string>> anext();
@@ -236,7 +236,8 @@ struct OpenOptions {
     // program text is UTF-8.
     std::optional<std::string> encoding = {};
     // Text only. "strict" (the default), "ignore", "replace", "backslashreplace", or
-    // "surrogateescape": what is no UTF-8 passes as it is, both ways.
+    // "surrogateescape": what is no UTF-8 passes as it is, both ways. A "\r" and a "\n" between
+    // which bytes are ignored are two line ends.
     std::optional<std::string> errors = {};
     // Text only. nullopt: "\n", "\r" and "\r\n" are read as "\n". "": they end lines and stay.
     // "\n", "\r", "\r\n": this alone ends lines; writing turns "\n" into it.

@@ -235,7 +235,7 @@ Coroutine<std::vector<std::string>> readlines(ObjectPointer file, std::int64_t h
         lines.push_back(text ? decode(line, file->format, core.newlines) : std::string(line));
         offset += length;
         total += text ? count_characters(lines.back()) : length;
-        if (hint > 0 && total >= static_cast<std::size_t>(hint)) break;
+        if (hint > 0 && total > static_cast<std::size_t>(hint)) break;
     }
     core.in.take(offset);
     co_return lines;
