@@ -46,6 +46,9 @@ class ReadWaiter : public Suspension {
     // The same out of `data` that has just come while the buffer is empty: takes what it takes
     // off its front. False leaves the rest to the buffer, and to advance().
     virtual bool take_straight(ReaderState& reader, std::string_view& data) = 0;
+    // The same once it has been woken and before its task runs: what comes meanwhile is part of
+    // what there is.
+    virtual void take_more(std::string_view& data);
     // Gives bytes that it took back to the front of the buffer: they were never delivered.
     virtual void put_back(ReaderState& reader) = 0;
 
@@ -60,6 +63,7 @@ class ReadWaiter : public Suspension {
     ~ReadWaiter() { leave(); }
     // Throws what there is to throw, of the read or of the task.
     void finish() {
+        if (phase_ == Phase::woken) let_go();
         if (phase_ == Phase::cancelled || error_ || (task_ != nullptr && task_->must_cancel()))
             [[unlikely]]
             fail();
@@ -73,6 +77,7 @@ class ReadWaiter : public Suspension {
 
     void suspend(FrameLink frame);
     void leave() noexcept;
+    void let_go() noexcept;
     void wake() noexcept {
         phase_ = Phase::woken;
         task_->wake();
@@ -140,8 +145,13 @@ class ReaderState : public Recycled {
     std::string buffer_;
     std::exception_ptr exception_;
     ReadWaiter* waiter_ = nullptr;
+    ReadWaiter* woken_ = nullptr;  // and not resumed yet
     std::shared_ptr<ReadTransport> transport_;
 };
+
+inline void ReadWaiter::let_go() noexcept {
+    if (reader_->woken_ == this) reader_->woken_ = nullptr;
+}
 
 // read(n), up to n bytes of what there is; everything until the end of file for a negative n.
 class SomeWaiter final : public ReadWaiter {
@@ -150,6 +160,7 @@ class SomeWaiter final : public ReadWaiter {
         : ReadWaiter(std::move(reader), "read"), size_(size) {}
     bool advance(ReaderState& reader) override;
     bool take_straight(ReaderState& reader, std::string_view& data) override;
+    void take_more(std::string_view& data) override;
     void put_back(ReaderState& reader) override;
     std::string await_resume() {
         finish();
@@ -168,6 +179,7 @@ class IntoWaiter final : public ReadWaiter {
         : ReadWaiter(std::move(reader), "read_into"), memory_(memory) {}
     bool advance(ReaderState& reader) override;
     bool take_straight(ReaderState& reader, std::string_view& data) override;
+    void take_more(std::string_view& data) override;
     void put_back(ReaderState& reader) override;
     std::size_t await_resume() {
         finish();

@@ -76,7 +76,10 @@ bool ReadWaiter::request_cancel(const CancelMessage& message) {
 
 void ReadWaiter::leave() noexcept {
     if (phase_ == Phase::waiting) reader_->waiter_ = nullptr;
+    if (phase_ == Phase::woken) let_go();
 }
+
+void ReadWaiter::take_more(std::string_view&) {}
 
 void ReadWaiter::fail() {
     const bool cancelled = phase_ == Phase::cancelled;
@@ -100,7 +103,8 @@ void ReaderState::feed_data(std::string_view data) {
     if (eof_) throw RuntimeError("feed_data after feed_eof");
     if (data.empty()) return;
     if (waiter_ == nullptr) {
-        append(data);
+        if (woken_ != nullptr && start_ == buffer_.size()) woken_->take_more(data);
+        if (!data.empty()) append(data);
         pause_if_full();
         return;
     }
@@ -125,7 +129,8 @@ void ReaderState::set_exception(std::exception_ptr error) {
 }
 
 void ReaderState::wake_waiter() noexcept {
-    std::exchange(waiter_, nullptr)->wake();
+    woken_ = std::exchange(waiter_, nullptr);
+    woken_->wake();
 }
 
 void ReaderState::set_transport(std::shared_ptr<ReadTransport> transport) {
@@ -238,6 +243,14 @@ void SomeWaiter::put_back(ReaderState& reader) {
     reader.put_back(std::exchange(result_, {}));
 }
 
+void SomeWaiter::take_more(std::string_view& data) {
+    const auto room = static_cast<std::size_t>(std::max<std::ptrdiff_t>(size_, 0));
+    if (result_.size() >= room) return;
+    const std::string_view part = data.substr(0, room - result_.size());
+    result_ += part;
+    data.remove_prefix(part.size());
+}
+
 // ---- read_into() --------------------------------------------------------------------------
 
 void IntoWaiter::copy(std::string_view data) noexcept {
@@ -257,6 +270,13 @@ bool IntoWaiter::take_straight(ReaderState&, std::string_view& data) {
     copy(data);
     data.remove_prefix(count_);
     return true;
+}
+
+void IntoWaiter::take_more(std::string_view& data) {
+    const std::size_t more = std::min(memory_.size() - count_, data.size());
+    if (more > 0) std::memcpy(memory_.data() + count_, data.data(), more);
+    count_ += more;
+    data.remove_prefix(more);
 }
 
 void IntoWaiter::put_back(ReaderState& reader) {

@@ -460,6 +460,53 @@ TEST(StreamReaderCancelled, WithItsDataAlready) {
     });
 }
 
+// A read takes what there is when its task runs.
+TEST(StreamReader, WhatComesBeforeTheReadersTurnIsPartOfTheRead) {
+    simulate([]() -> Coroutine<void> {
+        const StreamReader reader;
+        auto some = create_task(reader.read(6));
+        co_await turns();
+        for (const char* piece : {"ab", "cd", "efgh", "ij"}) reader.feed_data(piece);
+        EXPECT_EQ(co_await some, "abcdef");
+        EXPECT_EQ(co_await reader.read(10), "ghij");
+
+        char memory[5];
+        auto into = create_task(reader.read_into(std::span(memory)));
+        co_await turns();
+        for (const char* piece : {"1", "23", "4567"}) reader.feed_data(piece);
+        EXPECT_EQ(co_await into, 5U);
+        EXPECT_EQ(std::string_view(memory, 5), "12345");
+        EXPECT_EQ(co_await reader.read(10), "67");
+    });
+}
+
+TEST(StreamReaderCancelled, AfterMoreHasCome) {
+    simulate([]() -> Coroutine<void> {
+        const StreamReader reader;
+        char memory[3];
+        auto some = create_task(reader.read(100));
+        co_await turns();
+        reader.feed_data("ab");
+        reader.feed_data("cd");
+        some.cancel();
+        co_await turns(2);
+        EXPECT_TRUE(some.cancelled());
+        auto into = create_task(reader.read_into(std::span(memory)));
+        co_await turns(2);
+        EXPECT_EQ(co_await into, 3U);
+        auto again = create_task(reader.read_into(std::span(memory)));
+        co_await turns(2);
+        EXPECT_EQ(co_await again, 1U);
+        auto last = create_task(reader.read_into(std::span(memory)));
+        co_await turns();
+        for (const char* piece : {"x", "y", "z!"}) reader.feed_data(piece);
+        last.cancel();
+        co_await turns(2);
+        EXPECT_TRUE(last.cancelled());
+        EXPECT_EQ(co_await reader.read(10), "xyz!");
+    });
+}
+
 // ---- pausing the transport ----------------------------------------------------------------
 
 class PausedTransport : public ReadTransport {
