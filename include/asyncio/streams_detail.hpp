@@ -64,12 +64,16 @@ class ReadWaiter : public Suspension {
     // Throws what there is to throw, of the read or of the task.
     void finish() {
         if (phase_ == Phase::woken) let_go();
-        if (phase_ == Phase::cancelled || error_ || (task_ != nullptr && task_->must_cancel()))
-            [[unlikely]]
+        if (phase_ == Phase::cancelled || error_ || failed_ ||
+            (task_ != nullptr && task_->must_cancel())) [[unlikely]]
             fail();
         phase_ = Phase::idle;
     }
     void set_error(std::exception_ptr error) noexcept { error_ = std::move(error); }
+    // What it took goes with an error, which throw_failure() makes once it is certain that
+    // nobody cancels it.
+    void set_failed() noexcept { failed_ = true; }
+    [[noreturn]] virtual void throw_failure();
 
   private:
     friend class ReaderState;
@@ -90,6 +94,7 @@ class ReadWaiter : public Suspension {
     std::exception_ptr error_;
     std::unique_ptr<CancelMessage> message_;
     Phase phase_ = Phase::idle;
+    bool failed_ = false;
 };
 
 class ReaderState : public Recycled {
@@ -205,6 +210,7 @@ class ExactlyWaiter final : public ReadWaiter {
     }
 
   private:
+    [[noreturn]] void throw_failure() override;
     std::size_t size_;
     std::string result_;
 };
@@ -226,6 +232,7 @@ class LineWaiter : public ReadWaiter {
     std::string result_;
 
   private:
+    [[noreturn]] void throw_failure() override;
     std::size_t searched_ = 0;
 };
 class ReadLine final : public LineWaiter {
@@ -256,6 +263,7 @@ class UntilWaiter final : public ReadWaiter {
     }
 
   private:
+    [[noreturn]] void throw_failure() override;
     std::vector<std::string> separators_;
     std::size_t searched_ = 0;
     std::string result_;

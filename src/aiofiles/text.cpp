@@ -360,6 +360,12 @@ void append_unencodable(std::string& out, std::string_view wrong, Errors errors)
     }
 }
 
+// Whether it may be bytes that were read as they are. Bytes that are no ASCII may by chance look
+// like a character; Latin-1 has all bytes.
+bool may_be_raw(bool valid, const TextFormat& format) {
+    return !valid || format.errors != Errors::surrogateescape || format.encoding == Encoding::ascii;
+}
+
 std::string encode_characters(std::string text, const TextFormat& format) {
     std::size_t at = plain_run(text, 0);
     if (at == text.size()) return text;
@@ -372,8 +378,7 @@ std::string encode_characters(std::string text, const TextFormat& format) {
         const bool valid = unit.problem == nullptr;
         if (valid && fits(format.encoding, character)) {
             append_encoded(out, character, format.encoding);
-        } else if (format.errors == Errors::strict ||
-                   (valid && format.errors == Errors::surrogateescape)) {
+        } else if (format.errors == Errors::strict || !may_be_raw(valid, format)) {
             throw_encode_error(text, at, unit.length, format.encoding,
                                valid ? "character not in the encoding" : unit.problem);
         } else {

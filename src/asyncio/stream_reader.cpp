@@ -89,7 +89,12 @@ void ReadWaiter::fail() {
         task_->throw_if_cancelled(cancelled);
         throw message_ ? CancelledError(**message_) : CancelledError();
     }
+    if (failed_) throw_failure();
     std::rethrow_exception(error_);
+}
+
+void ReadWaiter::throw_failure() {
+    std::terminate();  // of a kind that never says it has failed
 }
 
 // ---- what is read from --------------------------------------------------------------------
@@ -291,8 +296,13 @@ bool ExactlyWaiter::advance(ReaderState& reader) {
         return true;
     }
     if (!reader.has_eof()) return false;
-    set_error(std::make_exception_ptr(IncompleteReadError(reader.take_all(), size_)));
+    result_ = reader.take_all();
+    set_failed();
     return true;
+}
+
+void ExactlyWaiter::throw_failure() {
+    throw IncompleteReadError(std::move(result_), size_);
 }
 
 bool ExactlyWaiter::take_straight(ReaderState&, std::string_view& data) {
@@ -321,10 +331,13 @@ bool LineWaiter::advance(ReaderState& reader) {
         return reader.has_eof();
     }
     // Too long: the line goes, or as much of it as came.
-    reader.discard(at != data.npos ? at + 1 : data.size());
-    set_error(
-        std::make_exception_ptr(ValueError(at != data.npos ? found_too_late : not_found_yet)));
+    result_ = reader.take(at != data.npos ? at + 1 : data.size());
+    set_failed();
     return true;
+}
+
+void LineWaiter::throw_failure() {
+    throw ValueError(result_.ends_with('\n') ? found_too_late : not_found_yet);
 }
 
 bool LineWaiter::take_straight(ReaderState& reader, std::string_view& data) {
@@ -382,8 +395,13 @@ bool UntilWaiter::advance(ReaderState& reader) {
         return true;
     }
     if (!reader.has_eof()) return false;
-    set_error(std::make_exception_ptr(IncompleteReadError(reader.take_all(), std::nullopt)));
+    result_ = reader.take_all();
+    set_failed();
     return true;
+}
+
+void UntilWaiter::throw_failure() {
+    throw IncompleteReadError(std::move(result_), std::nullopt);
 }
 
 bool UntilWaiter::take_straight(ReaderState& reader, std::string_view& data) {

@@ -507,6 +507,31 @@ TEST(StreamReaderCancelled, AfterMoreHasCome) {
     });
 }
 
+// Whoever cancels a read that has just failed gets no error, so what came stays.
+TEST(StreamReaderCancelled, AsItFails) {
+    simulate([]() -> Coroutine<void> {
+        const auto cancelled = [](auto read, const auto& happens) -> Coroutine<void> {
+            auto task = create_task(std::move(read));
+            co_await turns();
+            happens();
+            task.cancel();
+            co_await turns(2);
+            EXPECT_TRUE(task.cancelled());
+        };
+        const StreamReader reader(4);
+        co_await cancelled(reader.readline(), [&] { reader.feed_data("too long\n"); });
+        EXPECT_EQ(co_await reader.readexactly(9), "too long\n");
+        reader.feed_data("the rest");
+        co_await cancelled(reader.readexactly(20), [&] { reader.feed_eof(); });
+        EXPECT_EQ(co_await reader.read(), "the rest");
+
+        const StreamReader other;
+        other.feed_data("no separator");
+        co_await cancelled(other.readuntil("--"), [&] { other.feed_eof(); });
+        EXPECT_EQ(co_await other.read(), "no separator");
+    });
+}
+
 // ---- pausing the transport ----------------------------------------------------------------
 
 class PausedTransport : public ReadTransport {
