@@ -31,7 +31,6 @@ Coroutine<void> send_as_it_goes(StreamWriter writer) {
 }
 // [/drain]
 
-// [receive]
 Coroutine<std::size_t> receive(StreamReader reader) {
     std::size_t bytes = 0;
     while (true) {
@@ -40,7 +39,6 @@ Coroutine<std::size_t> receive(StreamReader reader) {
         bytes += part.size();
     }
 }
-// [/receive]
 
 // [marks]
 Coroutine<void> until_all_is_sent(StreamWriter writer) {
@@ -51,7 +49,7 @@ Coroutine<void> until_all_is_sent(StreamWriter writer) {
 
 // [queue]
 Coroutine<void> produce(asyncio::Queue<int>& jobs) {
-    for (int i = 0; i < 1000; ++i) co_await jobs.put(i);  // waits while ten are there
+    for (int i = 0; i < 1000; ++i) co_await jobs.put(i);  // waits while it is full
     jobs.shutdown();
 }
 

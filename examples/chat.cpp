@@ -7,6 +7,7 @@
 
 #include <asyncio.hpp>
 #include <csignal>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -52,6 +53,7 @@ class Chat {
     // [/tell]
 
     // [meet]
+    // From hello to goodbye.
     Coroutine<void> meet(StreamReader reader, StreamWriter writer) {
         Guest guest{co_await read_name(reader), writer};
         guests_.insert(&guest);
@@ -70,8 +72,11 @@ class Chat {
         server.close();
         tell("* the chat is over");
         for (Guest* guest : std::exchange(guests_, {})) guest->outbox.shutdown();
-        auto all_gone = co_await asyncio::try_(asyncio::wait_for(server.wait_closed(), 5s));
-        if (!all_gone) server.abort_clients();
+        try {
+            co_await asyncio::wait_for(server.wait_closed(), 5s);
+        } catch (const asyncio::TimeoutError&) {
+            server.abort_clients();
+        }
     }
     // [/close]
 
@@ -95,16 +100,17 @@ class Chat {
     std::set<Guest*> guests_;  // each lives in its meet()
 };
 
-auto doorman(Chat& chat) {
-    return [&chat](StreamReader reader, StreamWriter writer) { return chat.meet(reader, writer); };
+// What it returns, and so the chat, lives as long as somebody is in there.
+auto doorman(std::shared_ptr<Chat> chat) {
+    return [chat](StreamReader reader, StreamWriter writer) { return chat->meet(reader, writer); };
 }
 
 Coroutine<void> serve(int port) {
-    Chat chat;
+    auto chat = std::make_shared<Chat>();
     asyncio::Event stop;
     asyncio::get_running_loop().add_signal_handler(SIGTERM, [&] { stop.set(); });
     auto server = co_await asyncio::start_server(doorman(chat), "", port);
-    co_await asyncio::finally(stop.wait(), [&] { return chat.close(server); });
+    co_await asyncio::finally(stop.wait(), [&] { return chat->close(server); });
 }
 
 Coroutine<asyncio::StreamPair> join(int port, std::string name) {
@@ -122,7 +128,7 @@ Coroutine<void> shout(StreamWriter writer) {
 }
 
 Coroutine<void> conversation() {
-    Chat chat;
+    auto chat = std::make_shared<Chat>();
     auto server = co_await asyncio::start_server(doorman(chat), "127.0.0.1", 0);
     const int port = server.sockets().at(0).getsockname().port();
     auto [from_ann, to_ann] = co_await join(port, "ann");
@@ -139,7 +145,7 @@ Coroutine<void> conversation() {
     fmt::print("bob hears {}", line);
     shouting.cancel();
 
-    auto closing = asyncio::create_task(chat.close(server));
+    auto closing = asyncio::create_task(chat->close(server));
     while (auto more = co_await asyncio::anext(from_bob)) line = *more;
     fmt::print("bob hears {}", line);
     for (const auto& writer : {to_ann, to_bob, deaf.second}) writer.close();

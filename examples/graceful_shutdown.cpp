@@ -29,10 +29,12 @@ Coroutine<void> answer(StreamReader reader, StreamWriter writer) {
 // [shut_down]
 Coroutine<void> shut_down(asyncio::Server server, std::chrono::milliseconds grace) {
     server.close();  // nobody new; who is connected may finish
-    auto finished = co_await asyncio::try_(asyncio::wait_for(server.wait_closed(), grace));
-    if (finished) co_return;
-    fmt::print("not all have finished\n");
-    server.close_clients();
+    try {
+        co_await asyncio::wait_for(server.wait_closed(), grace);
+    } catch (const asyncio::TimeoutError&) {
+        fmt::print("not all have finished\n");
+        server.close_clients();
+    }
     co_await server.wait_closed();
 }
 // [/shut_down]
@@ -47,15 +49,12 @@ Coroutine<void> keep_tidy() {
 // [/keep_tidy]
 
 // [program]
-Coroutine<void> serve(int port, asyncio::Future<int> listening) {
+Coroutine<void> serve(asyncio::Server server) {
     asyncio::Event stop;
     auto& loop = asyncio::get_running_loop();
     for (const int signal : {SIGINT, SIGTERM}) {
         loop.add_signal_handler(signal, [&stop] { stop.set(); });
     }
-    auto server = co_await asyncio::start_server(answer, "127.0.0.1", port);
-    listening.set_result(server.sockets().at(0).getsockname().port());
-
     co_await asyncio::with(TaskGroup(), [&](TaskGroup& group) -> Coroutine<void> {
         auto tidying = group.create_task(keep_tidy());
         co_await stop.wait();
@@ -66,15 +65,19 @@ Coroutine<void> serve(int port, asyncio::Future<int> listening) {
 }
 // [/program]
 
+Coroutine<void> serve_at(int port) {
+    co_await serve(co_await asyncio::start_server(answer, "", port));
+}
+
 Coroutine<std::string> ask(asyncio::StreamPair connection) {
     connection.second.write("a question\n");
     co_return co_await connection.first.readline();
 }
 
 Coroutine<void> try_it() {
-    asyncio::Future<int> listening;
-    auto serving = asyncio::create_task(serve(0, listening));
-    const int port = co_await listening;
+    auto server = co_await asyncio::start_server(answer, "127.0.0.1", 0);
+    const int port = server.sockets().at(0).getsockname().port();
+    auto serving = asyncio::create_task(serve(server));
     auto busy = co_await asyncio::open_connection("127.0.0.1", port);
     auto idle = co_await asyncio::open_connection("127.0.0.1", port);
     co_await ask(idle);
@@ -96,11 +99,5 @@ Coroutine<void> try_it() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc > 1) {
-        asyncio::run([port = std::stoi(argv[1])]() -> Coroutine<void> {
-            co_await serve(port, asyncio::Future<int>());
-        });
-    } else {
-        asyncio::run(try_it());
-    }
+    asyncio::run(argc > 1 ? serve_at(std::stoi(argv[1])) : try_it());
 }

@@ -17,8 +17,7 @@ namespace {
 
 // [probe]
 Coroutine<std::string> probe(std::string host, int port) {
-    auto connecting =
-        asyncio::open_connection(host, port, {.happy_eyeballs_delay = 250ms, .limit = 1});
+    auto connecting = asyncio::open_connection(host, port, {.happy_eyeballs_delay = 250ms});
     try {
         auto [reader, writer] = co_await asyncio::wait_for(std::move(connecting), 1s);
         writer.close();
@@ -43,8 +42,11 @@ Coroutine<void> scan(std::string host, int first, int last) {
     }
     int closed = 0;
     for (int port = first; const auto& state : co_await asyncio::gather(probes)) {
-        if (state != "closed") fmt::print("{} {}\n", port, state);
-        if (state == "closed") ++closed;
+        if (state == "closed") {
+            ++closed;
+        } else {
+            fmt::print("{} {}\n", port, state);
+        }
         ++port;
     }
     fmt::print("{} closed\n", closed);

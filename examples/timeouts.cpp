@@ -90,8 +90,11 @@ Coroutine<std::string> save(std::string what) {
 
 Coroutine<std::string> save_patiently(std::string what) {
     auto saving = asyncio::create_task(save(what));
-    auto saved = co_await asyncio::try_(asyncio::wait_for(asyncio::shield(saving), 1s));
-    if (!saved) fmt::print("this takes a while\n");
+    try {
+        co_return co_await asyncio::wait_for(asyncio::shield(saving), 1s);
+    } catch (const asyncio::TimeoutError&) {
+        fmt::print("this takes a while\n");
+    }
     co_return co_await saving;
 }
 // [/shield]

@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include <asyncio.hpp>
-#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <unordered_map>
@@ -68,8 +68,7 @@ struct RemoteError : asyncio::RuntimeError {
 
 class Client {
   public:
-    Client(StreamReader reader, StreamWriter writer)
-        : writer_(writer), reading_(asyncio::create_task(read(reader))) {}
+    Client(StreamReader reader, StreamWriter writer) : reader_(reader), writer_(writer) {}
 
     Coroutine<std::string> call(std::string request) {
         const int id = ++last_id_;
@@ -78,32 +77,42 @@ class Client {
         co_await writer_.drain();
         co_return co_await answer;
     }
-    Coroutine<void> close() {
+
+    Coroutine<void> aenter() {
+        reading_ = asyncio::create_task(read());
+        co_return;
+    }
+    Coroutine<void> aexit(std::exception_ptr) {
         writer_.close();
         co_await reading_;
     }
 
   private:
-    Coroutine<void> read(StreamReader reader) {
-        while (auto line = co_await asyncio::anext(reader)) {
-            std::istringstream words(*line);
-            int id = 0;
-            std::string outcome, text;
-            words >> id >> outcome >> std::ws;
-            std::getline(words, text);
-            auto call = calls_.extract(id);
-            if (!call || call.mapped().done()) continue;  // cancelled meanwhile
-            if (outcome == "ok") {
-                call.mapped().set_result(text);
-            } else {
-                call.mapped().set_exception(RemoteError(text));
-            }
+    Coroutine<void> read() {
+        try {
+            while (auto line = co_await asyncio::anext(reader_)) settle(*line);
+        } catch (const asyncio::ConnectionError&) {  // as good as its end
         }
         for (auto& [id, call] : calls_) {
-            if (!call.done()) call.set_exception(asyncio::ConnectionResetError(ECONNRESET, "call"));
+            if (!call.done()) call.set_exception(RemoteError("the server is gone"));
+        }
+    }
+    void settle(const std::string& line) {
+        std::istringstream words(line);
+        int id = 0;
+        std::string outcome, text;
+        words >> id >> outcome >> std::ws;
+        std::getline(words, text);
+        auto call = calls_.extract(id);
+        if (!call || call.mapped().done()) return;  // it was cancelled meanwhile
+        if (outcome == "ok") {
+            call.mapped().set_result(text);
+        } else {
+            call.mapped().set_exception(RemoteError(text));
         }
     }
 
+    StreamReader reader_;
     StreamWriter writer_;
     std::unordered_map<int, asyncio::Future<std::string>> calls_;
     int last_id_ = 0;
@@ -112,12 +121,12 @@ class Client {
 // [/client]
 
 // [methods]
-struct News {
-    asyncio::Event published;
-    std::string text;
-};
-
-Methods methods_of(News& news) {
+Methods make_methods() {
+    struct News {
+        asyncio::Event published;
+        std::string text;
+    };
+    auto news = std::make_shared<News>();
     return {
         {"divide",
          [](Words numbers) -> Coroutine<std::string> {
@@ -126,31 +135,30 @@ Methods methods_of(News& news) {
              co_return std::to_string(std::stoi(numbers.at(0)) / by);
          }},
         {"news",
-         [&news](Words) -> Coroutine<std::string> {
-             co_await news.published.wait();
-             co_return news.text;
+         [news](Words) -> Coroutine<std::string> {
+             co_await news->published.wait();
+             co_return news->text;
          }},
         {"publish",
-         [&news](Words words) -> Coroutine<std::string> {
-             news.text = fmt::format("{}", fmt::join(words, " "));
-             news.published.set();
+         [news](Words words) -> Coroutine<std::string> {
+             news->text = fmt::format("{}", fmt::join(words, " "));
+             news->published.set();
              co_return "published";
          }},
     };
 }
 // [/methods]
 
-Coroutine<asyncio::Server> serve(std::string path, News& news) {
+Coroutine<asyncio::Server> serve(std::string path) {
     co_return co_await asyncio::start_unix_server(
-        [methods = methods_of(news)](StreamReader reader, StreamWriter writer) {
+        [methods = make_methods()](StreamReader reader, StreamWriter writer) {
             return serve_client(reader, writer, methods);
         },
         path);
 }
 
 Coroutine<void> serve_for_ever(std::string path) {
-    News news;
-    auto server = co_await serve(path, news);
+    auto server = co_await serve(path);
     co_await asyncio::with(server, [&] { return server.serve_forever(); });
 }
 
@@ -166,22 +174,22 @@ Coroutine<void> show(Client& client, std::string request) {
 
 Coroutine<void> call(std::string path, std::string request) {
     auto [reader, writer] = co_await asyncio::open_unix_connection(path);
-    Client client(reader, writer);
-    co_await show(client, request);
-    co_await client.close();
+    co_await asyncio::with(Client(reader, writer),
+                           [&](Client& client) { return show(client, request); });
 }
 
 Coroutine<void> both(std::string path) {
-    News news;
-    auto server = co_await serve(path, news);
+    auto server = co_await serve(path);
     auto [reader, writer] = co_await asyncio::open_unix_connection(path);
-    Client client(reader, writer);
-    auto waiting = asyncio::create_task(show(client, "news"));
-    co_await asyncio::gather(show(client, "divide 6 3"), show(client, "divide 6 0"),
-                             show(client, "multiply 6 3"));
-    co_await show(client, "publish the answer that was asked for first");
-    co_await waiting;
-    co_await client.close();
+    // [calls]
+    co_await asyncio::with(Client(reader, writer), [](Client& client) -> Coroutine<void> {
+        auto waiting = asyncio::create_task(show(client, "news"));
+        co_await asyncio::gather(show(client, "divide 6 3"), show(client, "divide 6 0"),
+                                 show(client, "multiply 6 3"));
+        co_await show(client, "publish the answer that was asked for first");
+        co_await waiting;
+    });
+    // [/calls]
     server.close();
     co_await server.wait_closed();
 }
