@@ -140,6 +140,9 @@ class StreamWriter {
     void writelines(Pieces&& pieces) const {
         transport()->writelines(std::forward<Pieces>(pieces));
     }
+    void writelines(std::initializer_list<std::string_view> pieces) const {
+        transport()->writelines(pieces);
+    }
     // Waits while more is buffered than the transport's high-water mark. Several may wait.
     // Throws: ConnectionResetError once the connection is lost, and an error of the reader.
     // Cancellation: nothing happens to what was written.

@@ -17,12 +17,14 @@
 
 #include <any>
 #include <cstddef>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -111,10 +113,22 @@ class WriteTransport : public virtual BaseTransport {
     template <std::ranges::input_range Pieces>
         requires std::convertible_to<std::ranges::range_reference_t<Pieces>, std::string_view>
     void writelines(Pieces&& pieces) {
-        std::vector<std::string_view> views;
-        if constexpr (std::ranges::sized_range<Pieces>) views.reserve(std::ranges::size(pieces));
-        for (auto&& piece : pieces) views.emplace_back(piece);
-        write_pieces(views);
+        using Piece = std::ranges::range_reference_t<Pieces>;
+        if constexpr (std::is_reference_v<Piece> || std::is_trivially_copyable_v<Piece>) {
+            std::vector<std::string_view> views;
+            if constexpr (std::ranges::sized_range<Pieces>) {
+                views.reserve(std::ranges::size(pieces));
+            }
+            for (auto&& piece : pieces) views.emplace_back(piece);
+            write_pieces(views);
+        } else {  // made one by one, and gone with the next
+            std::string all;
+            for (auto&& piece : pieces) all += std::string_view(piece);
+            write(std::string_view(all));
+        }
+    }
+    void writelines(std::initializer_list<std::string_view> pieces) {
+        write_pieces(std::span(pieces.begin(), pieces.size()));
     }
 
     // Closes this direction once the buffer is sent; reading goes on. A second time does

@@ -291,6 +291,14 @@ TEST_F(Transports, WritelinesInOneGo) {
             return got.size() == all.size() + 7;
         });
         EXPECT_TRUE(got == all + "the end");
+        c.transport->writelines({"of", " it"});
+        // Pieces that are gone when the next one is made.
+        const auto made = std::views::iota(1, 4) | std::views::transform([](int i) {
+                              return "a number that is not short: " + std::to_string(i) + "; ";
+                          });
+        c.transport->writelines(made);
+        EXPECT_EQ(drain(c.peer), "of ita number that is not short: 1; a number that is not "
+                                 "short: 2; a number that is not short: 3; ");
         c.transport->close();
         co_await c.protocol->done;
     });
