@@ -108,7 +108,9 @@ auto doorman(std::shared_ptr<Chat> chat) {
 Coroutine<void> serve(int port) {
     auto chat = std::make_shared<Chat>();
     asyncio::Event stop;
-    asyncio::get_running_loop().add_signal_handler(SIGTERM, [&] { stop.set(); });
+    for (const int signal : {SIGINT, SIGTERM}) {
+        asyncio::get_running_loop().add_signal_handler(signal, [&] { stop.set(); });
+    }
     auto server = co_await asyncio::start_server(doorman(chat), "", port);
     co_await asyncio::finally(stop.wait(), [&] { return chat->close(server); });
 }

@@ -58,7 +58,7 @@ Coroutine<void> both() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
     const std::vector<std::string> args(argv + 1, argv + argc);
     if (args.empty()) {
         asyncio::run(both());
@@ -67,4 +67,5 @@ int main(int argc, char** argv) {
     } else {
         asyncio::run(send(args[0], std::stoi(args[1]), {args.begin() + 2, args.end()}));
     }
+} catch (const asyncio::KeyboardInterrupt&) {  // Ctrl-C: the usual end
 }

@@ -87,10 +87,11 @@ Coroutine<void> both() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
     if (argc > 2) {
         asyncio::run(show({argv[1], std::stoi(argv[2])}));
     } else {
         asyncio::run(argc > 1 ? serve_for_ever(std::stoi(argv[1])) : both());
     }
+} catch (const asyncio::KeyboardInterrupt&) {  // Ctrl-C: the usual end
 }

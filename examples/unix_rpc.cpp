@@ -52,9 +52,12 @@ Coroutine<void> answer(std::string request, const Methods& methods, StreamWriter
 
 Coroutine<void> serve_client(StreamReader reader, StreamWriter writer, const Methods& methods) {
     co_await asyncio::with(asyncio::TaskGroup(), [&](asyncio::TaskGroup& group) -> Coroutine<void> {
+        std::vector<asyncio::Task<void>> answers;
         while (auto line = co_await asyncio::anext(reader)) {
-            group.create_task(answer(*line, methods, writer));
+            std::erase_if(answers, [](const auto& task) { return task.done(); });
+            answers.push_back(group.create_task(answer(*line, methods, writer)));
         }
+        for (const auto& task : answers) task.cancel();  // nobody waits for them any more
     });
     writer.close();
     co_await writer.wait_closed();
@@ -196,7 +199,7 @@ Coroutine<void> both(std::string path) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
     const Words args(argv + 1, argv + argc);
     if (args.empty()) {
         std::string folder = (std::filesystem::temp_directory_path() / "rpc-XXXXXX").string();
@@ -209,4 +212,5 @@ int main(int argc, char** argv) {
         asyncio::run(
             call(args[0], fmt::format("{}", fmt::join(args.begin() + 1, args.end(), " "))));
     }
+} catch (const asyncio::KeyboardInterrupt&) {  // Ctrl-C: the usual end
 }
