@@ -31,7 +31,10 @@ class SslTransport final : public SSLTransport, public Protocol, public LoopReso
 
     // ---- the application's transport ----------------------------------------------------
     void close() override;
-    [[nodiscard]] bool is_closing() const noexcept override { return closing_; }
+    [[nodiscard]] bool is_closing() const noexcept override {
+        // Also once the peer has ended it and only reading is left, which may be paused.
+        return closing_ || state_ == State::flushing || state_ == State::shutdown;
+    }
     [[nodiscard]] std::any extra_info(std::string_view name) const override;
     void set_protocol(std::shared_ptr<BaseProtocol> protocol) override;
     [[nodiscard]] std::shared_ptr<BaseProtocol> get_protocol() const override {

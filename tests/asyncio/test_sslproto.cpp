@@ -738,4 +738,27 @@ TEST_F(Tls, LoopsOfSeveralThreadsShareAContext) {
     for (std::thread& thread : threads) thread.join();
 }
 
+// Nothing goes out any more, and is_closing() says so before the rest is read.
+TEST_F(Tls, AnEndWhileReadingIsPausedIsAnEnd) {
+    run([this]() -> Coroutine<void> {
+        Server server = co_await start_server(
+            [](StreamReader, StreamWriter writer) -> Coroutine<void> {
+                writer.write("farewell");
+                writer.transport()->abort();
+                static_cast<void>(co_await try_(writer.wait_closed()));
+            },
+            "127.0.0.1", 0, {.ssl = tls::serving()});
+        auto [transport, protocol] = co_await loop.create_connection(
+            [] { return std::make_shared<Recorder>(); }, "127.0.0.1", port_of(server),
+            {.ssl = tls::trusting(), .server_hostname = "localhost"});
+        transport->pause_reading();
+        auto* const connection = transport.get();
+        co_await until([=] { return connection->is_closing(); });
+        transport->resume_reading();
+        co_await protocol->done;
+        EXPECT_EQ(protocol->events.back(), "lost");
+        co_await end(server);
+    });
+}
+
 }  // namespace

@@ -118,4 +118,82 @@ TEST_F(Streams, LoopClosedUnderOpenConnections) {
     EXPECT_EQ(take_reports(), std::vector<std::string>{"Task was destroyed but it is pending!"});
 }
 
+TEST_F(Streams, SeveralMayDrain) {
+    run([&]() -> Coroutine<void> {
+        Future<StreamPair> accepted = loop.create_future<StreamPair>();
+        Server server = co_await start_server(
+            [&](StreamReader reader, StreamWriter writer) {
+                accepted.set_result({reader, writer});
+            },
+            "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(server));
+        const std::string data(20'000'000, 'x');
+        writer.write(data);
+        std::vector<Task<void>> draining;
+        for (int i = 0; i < 3; ++i) {
+            draining.push_back(create_task(
+                [](StreamWriter to) -> Coroutine<void> { co_await to.drain(); }(writer)));
+        }
+        draining[1].cancel();
+        co_await sleep(0);
+        EXPECT_FALSE(draining[0].done());
+        auto [theirs, answer] = co_await accepted;
+        EXPECT_EQ(co_await theirs.readexactly(20'000'000), data);
+        co_await draining[0];
+        co_await draining[2];
+        EXPECT_TRUE(draining[1].cancelled());
+        co_await end(writer);
+        co_await end(answer);
+        co_await end(server);
+    });
+}
+
+TEST_F(Streams, ACancelledHandlerIsNoFailure) {
+    run([&]() -> Coroutine<void> {
+        Server server = co_await start_server(
+            [](StreamReader, StreamWriter writer) -> Coroutine<void> {
+                current_task().cancel();
+                co_await sleep(0);
+                writer.write("not reached");
+            },
+            "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(server));
+        EXPECT_EQ(co_await reader.read(), "");
+        co_await end(writer);
+        co_await end(server);
+    });
+}
+
+TEST_F(Streams, WaitClosedWithUnreadData) {
+    run([]() -> Coroutine<void> {
+        Server server = co_await start_server(
+            [](StreamReader, StreamWriter writer) -> Coroutine<void> {
+                writer.write("a line\nand more that nobody reads");
+                co_await end(writer);
+            },
+            "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(server));
+        EXPECT_EQ(co_await reader.readline(), "a line\n");
+        writer.close();
+        co_await writer.wait_closed();
+        co_await end(server);
+    });
+}
+
+TEST_F(Streams, AReaderIsOfTheCurrentLoop) {
+    set_event_loop(nullptr);
+    EXPECT_THAT(thrown_by([] { const StreamReader reader; }), ::testing::HasSubstr("RuntimeError"));
+    const StreamReader named(loop);
+    run([]() -> Coroutine<void> {
+        const StreamReader reader;
+        reader.feed_data("x");
+        EXPECT_EQ(co_await reader.read(1), "x");
+    });
+    set_event_loop(&loop);
+    const StreamReader global;
+    global.feed_data("y");
+    run([&]() -> Coroutine<void> { EXPECT_EQ(co_await global.read(1), "y"); });
+    set_event_loop(nullptr);
+}
+
 }  // namespace
