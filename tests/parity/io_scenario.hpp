@@ -214,4 +214,13 @@ inline Coroutine<std::string> receive(asyncio::TransportSocket sock, std::size_t
     co_return data;
 }
 
+// Notes what the loop's exception handler is told.
+inline void listen(EventLoop& loop) {
+    loop.set_exception_handler([](EventLoop&, const asyncio::ExceptionContext& context) {
+        // Without the object's description, which is each library's own.
+        const std::string message = context.message.substr(0, context.message.find("in callback"));
+        note("handler:", message, context.exception ? show(context.exception) : "None");
+    });
+}
+
 }  // namespace io

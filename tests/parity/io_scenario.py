@@ -147,3 +147,13 @@ async def receive(sock, count):
             break
         data += piece
     return data
+
+
+def listen(loop):
+    """Notes what the loop's exception handler is told."""
+    def handler(loop, context):
+        error = context.get("exception")
+        # Without the object's description, which is each library's own.
+        note("handler:", context["message"].split("in callback")[0], show(error))
+
+    loop.set_exception_handler(handler)
