@@ -19,7 +19,7 @@ async def limits():
                      {"high": 8, "low": 8}, {"low": 0}):
         transport.set_write_buffer_limits(**keywords)
         note(transport.get_write_buffer_limits())
-    for keywords in ({"high": 0, "low": 1}, {"high": 1, "low": -1}, {"high": -1}, {"low": -4}):
+    for keywords in ({"high": 0, "low": 1}, {"high": 1, "low": -1}, {"high": -4}, {"low": -4}):
         attempted("limits", lambda: transport.set_write_buffer_limits(**keywords))
     note(transport.get_write_buffer_limits())
     transport.close()
@@ -40,6 +40,7 @@ async def told():
     note("buffered", transport.get_write_buffer_size() > 65536)
     data = await receive(peer, len(MUCH) + 10)
     await one.resumed
+    await asyncio.sleep(0.01)
     note("buffered", transport.get_write_buffer_size())
     note("peer gets", show(data), show(data[:8]), show(data[-8:]))
     transport.close()
@@ -58,6 +59,7 @@ async def zero():
     note("paused")
     await receive(peer, len(MUCH) + 12)
     await one.resumed
+    await asyncio.sleep(0.01)
     note("buffered", transport.get_write_buffer_size())
     transport.close()
     await one.lost
