@@ -44,7 +44,7 @@ class NameServer {
         }
         return words;
     }
-    int port_ = free_port(SOCK_DGRAM);
+    int port_ = free_port();
     Program program_{command(port_)};
 };
 
@@ -243,7 +243,7 @@ TEST_F(DnsTest, ErrorsSayWhat) {
 }
 
 TEST_F(DnsTest, AServerThatIsNotThereIsNoAnswer) {
-    loop.set_resolver({.servers = {"127.0.0.1:" + std::to_string(free_port(SOCK_DGRAM))}});
+    loop.set_resolver({.servers = {"127.0.0.1:" + std::to_string(free_port())}});
     run([&]() -> Coroutine<void> {
         EXPECT_EQ(co_await error_of(loop.getaddrinfo("both.test", 80)), EAI_AGAIN);
     });

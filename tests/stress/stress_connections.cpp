@@ -3,6 +3,7 @@
 #include <support/stream_fixture.hpp>
 
 #include <malloc.h>
+#include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -87,9 +88,14 @@ class Clients {
     static void work(int control, std::size_t count) {
         const SocketAddress server("127.0.0.1",
                                    static_cast<std::uint16_t>(std::stoi(next_request(control))));
+        const SocketAddress own("127.77.0.1", 0);
         std::vector<int> sockets;
         for (std::size_t i = 0; i < count; ++i) {
             sockets.push_back(::socket(AF_INET, SOCK_STREAM, 0));
+            // Ports of an address of their own: others need some of 127.0.0.1 at the same time.
+            const int late = 1;
+            ::setsockopt(sockets.back(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &late, sizeof late);
+            require(::bind(sockets.back(), own.data(), own.size()) == 0, "bind");
             require(::connect(sockets.back(), server.data(), server.size()) == 0, "connect");
         }
         require(::write(control, "done", 4) == 4, "write");

@@ -14,23 +14,34 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
+#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-// A port of 127.0.0.1 that nobody uses.
-inline int free_port(int type = SOCK_STREAM) {
+inline bool is_free(int port, int type) {
     const int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    bind(fd, reinterpret_cast<sockaddr*>(&address), size);
-    getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+    const bool free = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
     close(fd);
-    return ntohs(address.sin_port);
+    return free;
+}
+
+// A port of 127.0.0.1 that nobody uses, for streams and for datagrams. Not of those that the
+// kernel gives to connections, so that it is still free when a program comes to it.
+inline int free_port() {
+    static std::random_device random;
+    std::uniform_int_distribution<int> ports(12000, 32000);
+    for (;;) {
+        const int port = ports(random);
+        if (is_free(port, SOCK_STREAM) && is_free(port, SOCK_DGRAM)) return port;
+    }
 }
 
 // Whether there is a program of that name.
