@@ -198,19 +198,14 @@ TEST_F(Peers, NginxBetweenCurlAndUs) {
 // ---- Python's asyncio ----------------------------------------------------------------------
 
 TEST_F(Peers, PythonServesLines) {
-    PythonServer python(R"(
+    PythonServer python(serving(R"(
 async def serve(reader, writer):
     async for line in reader:
         writer.write(line[:-1][::-1] + b"\n")
         await writer.drain()
     writer.write(b"bye")  # after our half close
     writer.close()
-async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    print("port", server.sockets[0].getsockname()[1])
-    await server.serve_forever()
-asyncio.run(main())
-)");
+)"));
     run([&]() -> Coroutine<void> {
         auto [reader, writer] = co_await open_connection("127.0.0.1", python.port());
         for (int i = 1000; i < 1100; ++i) {
@@ -226,18 +221,13 @@ asyncio.run(main())
 }
 
 TEST_F(Peers, PythonAborts) {
-    PythonServer python(R"(
+    PythonServer python(serving(R"(
 async def serve(reader, writer):
     await reader.readline()
     sock = writer.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
-async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    print("port", server.sockets[0].getsockname()[1])
-    await server.serve_forever()
-asyncio.run(main())
-)");
+)"));
     run([&]() -> Coroutine<void> {
         auto [reader, writer] = co_await open_connection("127.0.0.1", python.port());
         writer.write("go\n");
@@ -313,7 +303,7 @@ asyncio.run(main())
 }
 
 TEST_F(Peers, PythonReadsSlowlyAndWeHoldBack) {
-    PythonServer python(R"(
+    PythonServer python(serving(R"(
 async def serve(reader, writer):
     total = 0
     while data := await reader.read(65536):
@@ -321,12 +311,7 @@ async def serve(reader, writer):
         await asyncio.sleep(0)
     writer.write(b"%d" % total)
     writer.close()
-async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    print("port", server.sockets[0].getsockname()[1])
-    await server.serve_forever()
-asyncio.run(main())
-)");
+)"));
     run([&]() -> Coroutine<void> {
         auto [reader, writer] = co_await open_connection("127.0.0.1", python.port());
         const std::string piece = numbered(50'000);

@@ -374,17 +374,12 @@ TEST_F(TlsPeers, PlainTextToATlsPort) {
 }
 
 TEST_F(TlsPeers, TlsToAPlainPort) {
-    PythonServer python(R"(
+    PythonServer python(serving(R"(
 async def serve(reader, writer):
     await reader.read(1)
     writer.write(b"220 plain.example SMTP\r\n")
     writer.close()
-async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    print("port", server.sockets[0].getsockname()[1])
-    await server.serve_forever()
-asyncio.run(main())
-)");
+)"));
     run([&]() -> Coroutine<void> {
         const auto error = co_await tls::thrown_by<ssl::SSLError>(tls::connect(python.port()));
         EXPECT_THAT(error.reason(), AnyOf("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG"));

@@ -41,6 +41,17 @@ inline std::vector<std::string> python(const std::string& program,
     return command;
 }
 
+// asyncio.start_server() with the function `serve(reader, writer)` that the program defines.
+inline std::string serving(const std::string& program) {
+    return program + R"(
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print("port", server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+asyncio.run(main())
+)";
+}
+
 // A server that runs to the end of the scope, and that says "port N" when it is ready.
 class PythonServer {
   public:
