@@ -26,7 +26,6 @@ Coroutine<void> returncodes() {
     for (const int code : {0, 3}) {
         const Process child =
             co_await create_subprocess_exec("sh", "-c", "exit " + std::to_string(code));
-        note(child.returncode());
         const int first = co_await child.wait();
         const auto later = child.returncode();
         note(first, later, co_await child.wait());

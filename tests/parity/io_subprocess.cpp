@@ -169,7 +169,7 @@ Coroutine<void> refused() {
 class Told : public asyncio::SubprocessProtocol {
   public:
     void connection_made(std::shared_ptr<asyncio::SubprocessTransport> made) override {
-        note("connection_made", made->get_returncode());
+        note("connection_made");
         transport_ = std::move(made);
     }
     void pipe_data_received(int fd, std::string_view received) override { data[fd] += received; }

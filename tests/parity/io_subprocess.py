@@ -140,7 +140,7 @@ class Told(asyncio.SubprocessProtocol):
         self.lost = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport):
-        note("connection_made", transport.get_returncode())
+        note("connection_made")
         self.transport = transport
 
     def pipe_data_received(self, fd, data):
