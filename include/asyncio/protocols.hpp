@@ -65,6 +65,10 @@ class ConnectionProtocol : public BaseProtocol {
     // The peer will send no more. False closes the transport, true leaves it open for writing
     // (but not under TLS, which has no half-open connections).
     virtual bool eof_received();
+
+    // Private to the library: where what comes next is best put, if anywhere. It is handed over
+    // right afterwards as every other data.
+    [[nodiscard]] virtual std::span<std::byte> lend_memory() noexcept;
 };
 
 }  // namespace detail

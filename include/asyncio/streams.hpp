@@ -60,7 +60,7 @@ class StreamReader {
         return detail::Read<detail::SomeWaiter, std::ptrdiff_t>(state_, n);
     }
     // The same into the caller's memory, which has to live until then; 0 at the end of file. No
-    // allocation, and no copy but the one.
+    // allocation; into 16 KiB and more much is received straight, the rest is copied once.
     detail::Read<detail::IntoWaiter, std::span<std::byte>> read_into(
         std::span<std::byte> memory) const {
         return detail::Read<detail::IntoWaiter, std::span<std::byte>>(state_, memory);
@@ -230,6 +230,7 @@ class StreamReaderProtocol : public Protocol,
     void resume_writing() override;
 
     // Private to the library.
+    [[nodiscard]] std::span<std::byte> lend_memory() noexcept override;
     [[nodiscard]] bool must_drain() const noexcept { return paused_ || lost_; }
     [[nodiscard]] bool serves() const noexcept { return handler_ != nullptr; }
     Coroutine<void> wait_drained();

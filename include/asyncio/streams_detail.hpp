@@ -49,6 +49,8 @@ class ReadWaiter : public Suspension {
     // The same once it has been woken and before its task runs: what comes meanwhile is part of
     // what there is.
     virtual void take_more(std::string_view& data);
+    // Its own memory, when that is where what comes next belongs: large enough to be worth it.
+    [[nodiscard]] virtual std::span<std::byte> lend_memory() noexcept { return {}; }
     // Gives bytes that it took back to the front of the buffer: they were never delivered.
     virtual void put_back(ReaderState& reader) = 0;
 
@@ -114,6 +116,11 @@ class ReaderState : public Recycled {
     [[nodiscard]] const std::exception_ptr& exception() const noexcept { return exception_; }
 
     void feed_data(std::string_view data);
+    // Where a transport best puts what it receives next, to feed it right afterwards.
+    [[nodiscard]] std::span<std::byte> lend_memory() noexcept {
+        return waiter_ != nullptr && start_ == buffer_.size() ? waiter_->lend_memory()
+                                                              : std::span<std::byte>();
+    }
     void feed_eof();
     void set_exception(std::exception_ptr error);
     void set_transport(std::shared_ptr<ReadTransport> transport);
@@ -185,6 +192,9 @@ class IntoWaiter final : public ReadWaiter {
     bool advance(ReaderState& reader) override;
     bool take_straight(ReaderState& reader, std::string_view& data) override;
     void take_more(std::string_view& data) override;
+    [[nodiscard]] std::span<std::byte> lend_memory() noexcept override {
+        return memory_.size() >= least_lent ? memory_ : std::span<std::byte>();
+    }
     void put_back(ReaderState& reader) override;
     std::size_t await_resume() {
         finish();
@@ -192,7 +202,10 @@ class IntoWaiter final : public ReadWaiter {
     }
 
   private:
-    void copy(std::string_view data) noexcept;
+    // What is smaller would take many system calls where the transport's own memory takes one.
+    static constexpr std::size_t least_lent = 16 * 1024;
+
+    void put(std::string_view data) noexcept;
     std::span<std::byte> memory_;
     std::size_t count_ = 0;
 };

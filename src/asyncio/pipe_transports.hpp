@@ -107,6 +107,9 @@ class ReadPipeTransport final : public PipeTransport, private ReceivingTransport
     void force_close(std::exception_ptr error) override;
     [[nodiscard]] bool is_expected(const std::exception_ptr& error) const noexcept override;
     std::string_view take_input(std::string_view data) override;
+    [[nodiscard]] std::span<std::byte> lend_memory() noexcept override {
+        return protocol_.lend_memory();
+    }
     void take_end(int result) override;
     void receiving_over() noexcept override { let_go_if_over(); }
     [[nodiscard]] std::shared_ptr<void> keep_alive() noexcept override { return share(); }

@@ -3,6 +3,7 @@
 
 #include <asyncio/protocols.hpp>
 #include <memory>
+#include <span>
 #include <string_view>
 
 namespace asyncio::detail {
@@ -21,6 +22,9 @@ class ProtocolSlot {
     // Each keeps the protocol alive for as long as it runs, whatever it does to its transport.
     void connection_made(std::shared_ptr<Transport> transport);
     [[nodiscard]] bool eof_received();
+    [[nodiscard]] std::span<std::byte> lend_memory() const noexcept {
+        return connection().lend_memory();
+    }
     // Hands `data` on, to a BufferedProtocol in as many pieces as its buffers ask for, until
     // `stopped()`. What was not handed on is returned.
     // Throws: what the protocol throws; RuntimeError for a buffer of no size.

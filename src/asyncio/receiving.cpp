@@ -14,6 +14,7 @@ Receiving::Receiving(EventLoop& loop, ReceivingTransport& transport, Operation::
     operation_.fd = fd;
     operation_.owner = this;
     operation_.complete = &Receiving::completed;
+    operation_.lend = &Receiving::lend;
 }
 
 void Receiving::start() {
@@ -55,6 +56,13 @@ void Receiving::cancel() {
     if (!busy()) return;
     cancelling_ = true;
     EventLoop::Internals::state(loop_).proactor->cancel(operation_);
+}
+
+std::span<std::byte> Receiving::lend(Operation& operation) noexcept {
+    auto& self = *static_cast<Receiving*>(operation.owner);
+    // What cannot be delivered at once is none of the protocol's yet.
+    if (!self.active() || self.held_ != nullptr) return {};
+    return self.transport_.lend_memory();
 }
 
 void Receiving::completed(Operation& operation, int result, bool more) {

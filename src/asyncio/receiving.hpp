@@ -3,6 +3,7 @@
 
 #include <asyncio/events.hpp>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,8 @@ class ReceivingTransport {
   public:
     // Hands data to the protocol, and returns what it would not have, having paused.
     virtual std::string_view take_input(std::string_view data) = 0;
+    // Memory to read into, if the protocol has some for what comes next.
+    [[nodiscard]] virtual std::span<std::byte> lend_memory() noexcept = 0;
     // 0 for the end of file, else a negative errno. Nothing comes after it.
     virtual void take_end(int result) = 0;
     // The kernel is done with the operation.
@@ -46,6 +49,7 @@ class Receiving {
     [[nodiscard]] bool busy() const noexcept { return operation_.state != Operation::State::idle; }
 
   private:
+    static std::span<std::byte> lend(Operation& operation) noexcept;
     static void completed(Operation& operation, int result, bool more);
     void received(std::string_view data);
     void ended(int result);

@@ -107,6 +107,9 @@ class SocketTransport final : public Transport,
     void begin(Future<void> waiter);
     // -- reading
     std::string_view take_input(std::string_view data) override;
+    [[nodiscard]] std::span<std::byte> lend_memory() noexcept override {
+        return protocol_.lend_memory();
+    }
     void take_end(int result) override;
     void receiving_over() noexcept override { let_go_if_over(); }
     [[nodiscard]] std::shared_ptr<void> keep_alive() noexcept override { return self(); }

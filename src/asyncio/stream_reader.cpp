@@ -258,30 +258,32 @@ void SomeWaiter::take_more(std::string_view& data) {
 
 // ---- read_into() --------------------------------------------------------------------------
 
-void IntoWaiter::copy(std::string_view data) noexcept {
-    count_ = std::min(memory_.size(), data.size());
-    if (count_ > 0) std::memcpy(memory_.data(), data.data(), count_);
+// What was received straight into the memory is in its place already.
+void IntoWaiter::put(std::string_view data) noexcept {
+    std::byte* const place = memory_.data() + count_;
+    count_ += data.size();
+    if (!data.empty() && static_cast<const void*>(data.data()) != place) {
+        std::memmove(place, data.data(), data.size());
+    }
 }
 
 bool IntoWaiter::advance(ReaderState& reader) {
     if (memory_.empty()) return true;
     if (reader.buffered().empty()) return reader.has_eof();
-    copy(reader.buffered());
+    put(reader.buffered().substr(0, memory_.size()));
     reader.discard(count_);
     return true;
 }
 
 bool IntoWaiter::take_straight(ReaderState&, std::string_view& data) {
-    copy(data);
-    data.remove_prefix(count_);
+    take_more(data);
     return true;
 }
 
 void IntoWaiter::take_more(std::string_view& data) {
-    const std::size_t more = std::min(memory_.size() - count_, data.size());
-    if (more > 0) std::memcpy(memory_.data() + count_, data.data(), more);
-    count_ += more;
-    data.remove_prefix(more);
+    const std::string_view part = data.substr(0, memory_.size() - count_);
+    put(part);
+    data.remove_prefix(part.size());
 }
 
 void IntoWaiter::put_back(ReaderState& reader) {

@@ -179,6 +179,10 @@ void StreamReaderProtocol::data_received(std::string_view data) {
     reader_->feed_data(data);
 }
 
+std::span<std::byte> StreamReaderProtocol::lend_memory() noexcept {
+    return reader_->lend_memory();
+}
+
 bool StreamReaderProtocol::eof_received() {
     reader_->feed_eof();
     // TLS has no half-open connections.

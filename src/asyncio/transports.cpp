@@ -14,6 +14,9 @@ void detail::ConnectionProtocol::connection_made(std::shared_ptr<Transport>) {}
 bool detail::ConnectionProtocol::eof_received() {
     return false;
 }
+std::span<std::byte> detail::ConnectionProtocol::lend_memory() noexcept {
+    return {};
+}
 
 Protocol::~Protocol() = default;
 void Protocol::data_received(std::string_view) {}

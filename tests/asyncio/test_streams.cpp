@@ -42,6 +42,71 @@ TEST_F(Streams, MuchMoreThanAnyBufferBothWays) {
     });
 }
 
+TEST_F(Streams, ReadIntoOneMemoryAgainAndAgain) {
+    run([]() -> Coroutine<void> {
+        Server server = co_await start_server(echo, "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(server));
+        const std::string sent = numbered(20'000'000);
+        std::vector<std::byte> memory(100'000);
+        std::string got;
+        // Little, too, between what is much.
+        for (std::size_t at = 0; at < sent.size();) {
+            const std::string_view part =
+                std::string_view(sent).substr(at, at % 3 == 0 ? 700'000 : 10);
+            writer.write(part);
+            at += part.size();
+            while (got.size() < at) {
+                const std::size_t size = co_await reader.read_into(memory);
+                EXPECT_GT(size, 0U);
+                got.append(reinterpret_cast<const char*>(memory.data()), size);
+            }
+        }
+        EXPECT_TRUE(got == sent);
+        co_await end(writer);
+        co_await end(server);
+    });
+}
+
+// What was received into a reader's own memory reaches it as the protocol says all the same.
+class EveryOther : public StreamReaderProtocol {
+  public:
+    using StreamReaderProtocol::StreamReaderProtocol;
+    void data_received(std::string_view data) override {
+        if (first_) StreamReaderProtocol::data_received(data.substr(1));
+        first_ = !first_;
+        ++calls;
+    }
+
+    int calls = 0;
+
+  private:
+    bool first_ = true;
+};
+
+TEST_F(Streams, AProtocolMayChangeWhatComesForReadInto) {
+    run([this]() -> Coroutine<void> {
+        auto [near, far] = socketpair();
+        const StreamReader reader;
+        auto [transport, protocol] = co_await loop.create_connection(
+            [&] { return std::make_shared<EveryOther>(reader); }, {.sock = std::move(near)});
+        std::vector<std::byte> memory(64 * 1024);
+        for (int i = 0; i < 4; ++i) {
+            auto reading = create_task(reader.read_into(memory));
+            co_await loop.sock_sendall(far, "1-kept");
+            EXPECT_EQ(co_await reading, 5U);
+            EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(memory.data()), 5), "-kept");
+            auto cancelled = create_task(reader.read_into(memory));
+            co_await loop.sock_sendall(far, "2-dropped");
+            while (protocol->calls < 2 * (i + 1)) co_await sleep(0);
+            EXPECT_FALSE(cancelled.done());
+            cancelled.cancel();
+            co_await wait({cancelled});
+        }
+        transport->close();
+        co_await sleep(0ms);
+    });
+}
+
 TEST_F(Streams, LinesByIteration) {
     run([]() -> Coroutine<void> {
         Server server = co_await start_server(

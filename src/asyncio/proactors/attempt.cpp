@@ -131,10 +131,13 @@ void ReadScratch::allocate() {
     memory_ = std::make_unique_for_overwrite<std::byte[]>(size);
 }
 
-ReadScratch::Attempt ReadScratch::attempt(const Operation& operation) noexcept {
+ReadScratch::Attempt ReadScratch::attempt(Operation& operation) noexcept {
+    std::span<std::byte> memory;
+    if (operation.lend != nullptr) memory = operation.lend(operation);
+    if (memory.empty()) memory = {memory_.get(), size};
     Operation made = operation;
-    made.buffer = memory_.get();
-    made.size = size;
+    made.buffer = memory.data();
+    made.size = memory.size();
     const int result = detail::attempt(made, true);
     return {.result = result, .made = made};
 }

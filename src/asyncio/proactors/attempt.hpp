@@ -76,7 +76,7 @@ class ReadScratch {
         int result;
         Operation made;
     };
-    [[nodiscard]] Attempt attempt(const Operation& operation) noexcept;
+    [[nodiscard]] Attempt attempt(Operation& operation) noexcept;
     // Delivers what attempt() read; more will come.
     static void deliver(Operation& operation, const Attempt& read);
 

@@ -44,16 +44,24 @@ constexpr std::size_t largest_transfer = 0x7ffff000;
 
 // Operation::pending.
 enum Pending : std::uint8_t {
-    own_due = 1,         // the completion of its own entry has not come
-    cancel_due = 2,      // nor that of the request to cancel it
-    cancel_queued = 4,   // is in cancels_
-    settled = 8,         // the result is known, completions are still due
-    awaits_ready = 16,   // the entry is a poll that goes before it
-    waits_for_edge = 32  // the entry is a multishot poll on behalf of a one-shot one
+    own_due = 1,          // the completion of its own entry has not come
+    cancel_due = 2,       // nor that of the request to cancel it
+    cancel_queued = 4,    // is in cancels_
+    settled = 8,          // the result is known, completions are still due
+    awaits_ready = 16,    // the entry is a poll that goes before it
+    waits_for_edge = 32,  // the entry is a multishot poll on behalf of a one-shot one
+    changing = 64         // it was taken back to go on in another way
 };
 
 // Operation::hint.
 constexpr std::uint8_t drained = 1;
+constexpr std::uint8_t bulk = 2;
+
+// So much at once is better read by us, straight into the memory of a receiver that lends it,
+// than by the kernel into a buffer to copy from. Much less is better read by the kernel, many
+// receivers in one go.
+constexpr std::size_t least_bulk = 32 * 1024;
+constexpr std::size_t no_bulk = 8 * 1024;
 
 // The low bits of an entry's user_data tell what the pointer above them means.
 enum Tag : std::uint64_t { own_tag = 0, cancel_tag = 1, wake_tag = 2, cancel_all_tag = 3 };
@@ -242,7 +250,9 @@ class IoUringProactor final : public Proactor {
     }
 
     void prepare(io_uring_sqe& entry, Operation& operation) noexcept {
-        if (provides_buffer(operation) && !receives_natively(operation)) {
+        operation.pending &= static_cast<std::uint8_t>(~changing);
+        if (provides_buffer(operation) &&
+            (operation.hint == bulk || !receives_natively(operation))) {
             operation.pending |= awaits_ready;
         }
         describe(entry, operation);
@@ -369,7 +379,9 @@ class IoUringProactor final : public Proactor {
             take_one_of_many(operation, completion.res);
         } else {
             const bool more_data = (completion.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
-            operation.hint = completion.res > 0 && !more_data ? drained : 0;
+            if (!provides_buffer(operation)) {
+                operation.hint = completion.res > 0 && !more_data ? drained : 0;
+            }
             if (uses_buffer(completion) && held == nullptr) buffers_->give_back(completion);
             take_last(operation, completion.res, held != nullptr);
         }
@@ -388,8 +400,27 @@ class IoUringProactor final : public Proactor {
             ended = end_own(operation);
             if (!ended) requeue(operation);
         }
+        if (held == nullptr && lends_for(operation, completion.res)) read_in_bulk(operation);
         deliver_received(operation, completion, held);
         if (ended && (operation.pending & cancel_due) == 0) conclude(operation);
+    }
+
+    static bool lends_for(Operation& operation, int received) noexcept {
+        return static_cast<std::size_t>(received) >= least_bulk && operation.lend != nullptr &&
+               !operation.lend(operation).empty();
+    }
+
+    // From the next submission on. What the kernel has received until then comes before.
+    void read_in_bulk(Operation& operation) noexcept {
+        operation.hint = bulk;
+        if (operation.state != Operation::State::submitted) return;
+        io_uring_sqe* const entry = next_submission();
+        if (entry == nullptr) return;
+        // Whether it still finds it does not matter.
+        io_uring_prep_cancel64(entry, token(operation, own_tag), 0);
+        entry->user_data = cancel_all_tag;
+        ++in_kernel_;
+        operation.pending |= changing;
     }
 
     // Its entry is gone. True when that was its end, cancelled.
@@ -424,8 +455,16 @@ class IoUringProactor final : public Proactor {
             settle(operation, read.result);
             return false;
         }
+        if (read.result > 0 && static_cast<std::size_t>(read.result) < no_bulk &&
+            operation.hint == bulk) {
+            operation.hint = 0;
+            operation.pending ^= awaits_ready;
+        }
         requeue(operation);
-        if (read.result > 0) ReadScratch::deliver(operation, read);
+        if (read.result > 0) {
+            received_ += static_cast<std::size_t>(read.result);
+            ReadScratch::deliver(operation, read);
+        }
         return true;
     }
 
@@ -466,7 +505,8 @@ class IoUringProactor final : public Proactor {
 
     // Whether that was not the operation's end but a step of it.
     static bool goes_on(Operation& operation, int result, bool withdrawn) noexcept {
-        if (withdrawn && result == -ECANCELED) return true;  // by detach()
+        const bool taken_back = withdrawn || (operation.pending & changing) != 0;
+        if (taken_back && result == -ECANCELED) return true;
         if ((operation.pending & awaits_ready) != 0) {
             if (result < 0) return false;
             operation.pending ^= awaits_ready;

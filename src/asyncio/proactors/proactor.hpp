@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 
 namespace asyncio::detail {
@@ -85,6 +86,10 @@ struct Operation {
     std::size_t size = 0;      // see Kind
     std::int64_t offset = -1;  // read, write: -1 is the current position
     void* owner = nullptr;     // for the submitter
+    // Multishot recv, read: asked right before a read for memory of the submitter to make it
+    // into, and complete() follows the read at once. Nothing, or no function: the proactor's.
+    // Where the kernel itself receives on and on it is not asked.
+    std::span<std::byte> (*lend)(Operation& self) noexcept = nullptr;
     // Called from Proactor::wait() on the loop's thread. `result` is as told at Kind, or a
     // negative errno (-ECANCELED after cancel()). With more == false the operation is idle
     // again: it may be resubmitted or destroyed from inside the call.
