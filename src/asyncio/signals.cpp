@@ -1,6 +1,7 @@
 #include "signals.hpp"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,6 +31,15 @@ void on_signal(int signal) {
     inside.fetch_sub(1, std::memory_order_seq_cst);
     errno = error;
 }
+
+// The sockets of the loops are shared with the parent, whom the child's signals do not concern.
+void forget_listeners_in_forked_child() {
+    for (std::atomic<int>& listener : listeners) listener.store(0);
+    inside.store(0);
+}
+
+[[maybe_unused]] const int fork_handler =
+    pthread_atfork(nullptr, nullptr, &forget_listeners_in_forked_child);
 
 void require_signal_number(int signal) {
     if (signal < 1 || signal >= NSIG) {

@@ -142,6 +142,33 @@ TEST_F(SignalTest, WhatCannotBeCaughtIsRefused) {
     EXPECT_FALSE(loop.remove_signal_handler(SIGUSR2));
 }
 
+// test_fork_signal_handling
+TEST_F(SignalTest, OfAForkedChildStayThere) {
+    int ours = 0;
+    loop.add_signal_handler(SIGUSR1, [&] { ++ours; });
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::raise(SIGUSR1);  // nobody listens
+        bool heard = false;
+        auto other = new_event_loop();
+        other->add_signal_handler(SIGUSR1, [&] {
+            heard = true;
+            other->stop();
+        });
+        ::raise(SIGUSR1);
+        other->run_forever();
+        ::_exit(heard ? 0 : 1);
+    }
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+    iterate(3);
+    EXPECT_EQ(ours, 0);
+    ::raise(SIGUSR1);
+    iterate(3);
+    EXPECT_EQ(ours, 1);
+}
+
 // A handler for SIGINT takes Ctrl-C over from run(), and gives it back.
 TEST(Signals, SigintInsideRun) {
     bool handled = false;
