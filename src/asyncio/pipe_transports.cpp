@@ -228,7 +228,8 @@ void WritePipeTransport::reader_went(Operation& operation, int result, bool) {
 void WritePipeTransport::write(std::string_view data) {
     if (data.empty()) return;
     if (lost_count_ != 0 || closing_) {
-        count_lost_write(lost_count_);
+        count_lost_write(lost_count_,
+                         "pipe closed by peer or os.write(pipe, data) raised exception.");
         return;
     }
     if (unsent_ == nullptr) {

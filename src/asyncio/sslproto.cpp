@@ -332,7 +332,7 @@ bool SslTransport::may_write() {
     // Between its making and the handshake it is unwrapped, too, but not closing.
     const bool open = state_ == State::handshake || state_ == State::wrapped ||
                       (state_ == State::unwrapped && !closing_);
-    if (!open) count_lost_write(++lost_count_);
+    if (!open) count_lost_write(lost_count_, "SSL connection is closed");
     return open;
 }
 

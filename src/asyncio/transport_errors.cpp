@@ -38,9 +38,8 @@ std::exception_ptr current_error_unless_fatal() {
     return error;
 }
 
-void count_lost_write(std::uint32_t& count) {
-    if (count >= lost_writes_before_warning)
-        log(LogLevel::warning, "socket.send() raised exception.");
+void count_lost_write(std::uint32_t& count, const char* warning) {
+    if (count >= lost_writes_before_warning) log(LogLevel::warning, warning);
     ++count;
 }
 

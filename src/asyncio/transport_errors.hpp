@@ -31,7 +31,8 @@ void guard_callback(EventLoop& loop, BaseTransport& transport, const char* messa
 }
 
 // Counts a write to a lost connection; warns of the fifth and later ones.
-void count_lost_write(std::uint32_t& count);
+void count_lost_write(std::uint32_t& count,
+                      const char* warning = "socket.send() raised exception.");
 
 // A write to a pipe that nobody reads is an error to handle, not a reason to die. As Python
 // does for the whole process, and only where the program has not decided otherwise.

@@ -181,6 +181,23 @@ TEST_F(Pipes, AbortDropsWhatIsBuffered) {
     });
 }
 
+TEST_F(Pipes, WritesToALostOneAreDroppedWithAWarning) {
+    std::vector<std::string> warnings;
+    LogSink before =
+        set_log_sink([&](LogLevel, std::string_view text) { warnings.emplace_back(text); });
+    run([&]() -> Coroutine<void> {
+        auto [transport, protocol] = co_await loop.connect_write_pipe(make_recorder, take(1));
+        transport->abort();
+        for (int i = 0; i < 4; ++i) transport->write("dropped");
+        EXPECT_EQ(warnings, std::vector<std::string>());
+        transport->write("dropped");
+        EXPECT_EQ(warnings, std::vector<std::string>{"pipe closed by peer or os.write(pipe, data) "
+                                                     "raised exception."});
+        co_await protocol->done;
+    });
+    set_log_sink(before);
+}
+
 TEST_F(Pipes, LoopClosedUnderBothEnds) {
     run([&]() -> Coroutine<void> {
         co_await loop.connect_read_pipe(make_recorder, take(0));

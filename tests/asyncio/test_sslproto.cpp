@@ -391,6 +391,24 @@ TEST_F(Tls, WhatComesAfterTheFarewellIsDropped) {
     });
 }
 
+TEST_F(Tls, WritesAfterItsCloseAreDroppedWithAWarning) {
+    std::vector<std::string> warnings;
+    LogSink before =
+        set_log_sink([&](LogLevel, std::string_view text) { warnings.emplace_back(text); });
+    run([&]() -> Coroutine<void> {
+        Server server = co_await tls::serve_echo();
+        auto [reader, writer] = co_await tls::connect(port_of(server));
+        writer.close();
+        for (int i = 0; i < 5; ++i) writer.write("dropped");
+        EXPECT_EQ(warnings, std::vector<std::string>());
+        writer.write("dropped");
+        EXPECT_EQ(warnings, std::vector<std::string>{"SSL connection is closed"});
+        co_await writer.wait_closed();
+        co_await end(server);
+    });
+    set_log_sink(before);
+}
+
 TEST_F(Tls, GarbageInAConnectionEndsItWithTheReason) {
     run([]() -> Coroutine<void> {
         Server server = co_await start_server(
