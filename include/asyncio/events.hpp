@@ -307,7 +307,7 @@ class EventLoop {
     // callback that is there. `fd` is a number or what has a fileno(); it stays the caller's,
     // who removes the callback before closing it.
     // Throws: ValueError for a negative one, OSError for one that cannot be waited for, which
-    // is PermissionError for a regular file.
+    // is PermissionError for a regular file; RuntimeError for that of a transport.
     template <detail::HasFileno File, class F, class... Args>
     void add_reader(const File& fd, F&& f, Args&&... args) {
         watch(detail::fileno_of(fd), false, copy_context(),
@@ -319,6 +319,7 @@ class EventLoop {
               detail::bind_call(std::forward<F>(f), std::forward<Args>(args)...));
     }
     // Whether there was one; false for a closed loop too.
+    // Throws: RuntimeError for the descriptor of a transport.
     bool remove_reader(const detail::HasFileno auto& fd) {
         return remove_reader_of(detail::fileno_of(fd));
     }
@@ -343,7 +344,7 @@ class EventLoop {
     // Operations on a non-blocking socket that stays the caller's; one of each direction at a
     // time. Nothing is lost by a cancellation: what was not returned was not received, or
     // accepted; only what sock_sendall() had sent so far is unknown.
-    // Throws: OSError.
+    // Throws: OSError; RuntimeError where one would have to wait for the socket of a transport.
     Coroutine<std::string> sock_recv(TransportSocket sock, std::size_t nbytes);
     Coroutine<std::size_t> sock_recv_into(TransportSocket sock, std::span<std::byte> buffer);
     Coroutine<std::pair<std::string, SocketAddress>> sock_recvfrom(TransportSocket sock,
@@ -509,7 +510,7 @@ class EventLoop {
     EventLoop(const LoopOptions& options, std::unique_ptr<detail::Proactor> proactor);
     ~EventLoop();
 
-    detail::FdWatchers& watchers();
+    detail::FdWatchers& watchers_for(int fd);
     void watch(int fd, bool writing, Context context, std::function<void()> callback);
     bool remove_reader_of(int fd);
     bool remove_writer_of(int fd);

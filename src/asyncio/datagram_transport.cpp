@@ -70,6 +70,7 @@ DatagramSocketTransport::~DatagramSocketTransport() = default;
 
 void DatagramSocketTransport::begin(Future<void> waiter) {
     const std::shared_ptr<DatagramSocketTransport> self(weak_from_this().lock(), this);
+    EventLoop::Internals::state(*loop_).transport_descriptors.add(socket_.fileno());
     alive_ = self;
     link(*loop_);
     loop_->call_soon([self] { self->protocol_->connection_made(self); });
@@ -220,9 +221,14 @@ void DatagramSocketTransport::set_write_buffer_limits(WriteBufferLimits limits) 
 
 // ---- the end ------------------------------------------------------------------------------
 
+void DatagramSocketTransport::begin_closing() noexcept {
+    closing_ = true;
+    EventLoop::Internals::state(*loop_).transport_descriptors.remove(socket_.fileno());
+}
+
 void DatagramSocketTransport::close() {
     if (closing_) return;
-    closing_ = true;
+    begin_closing();
     proactor().cancel(reading_);
     if (queue_.empty()) schedule_lost(nullptr);
 }
@@ -234,7 +240,7 @@ void DatagramSocketTransport::fatal_error(std::exception_ptr error, const char* 
 
 void DatagramSocketTransport::force_close(std::exception_ptr error) {
     if (lost_count_ != 0) return;
-    closing_ = true;
+    begin_closing();
     queue_.clear();
     size_ = 0;
     proactor().cancel(reading_);
@@ -279,7 +285,7 @@ void DatagramSocketTransport::let_go_if_over() noexcept {
 void DatagramSocketTransport::loop_closed() noexcept {
     const std::shared_ptr<DatagramSocketTransport> keep = alive_;
     if (!closing_) report_unclosed(*loop_, *this);
-    closing_ = true;
+    begin_closing();
     ++lost_count_;
     queue_.clear();
     give_back();

@@ -62,6 +62,7 @@ class DatagramSocketTransport final : public DatagramTransport, public LoopResou
     void send_queued();
     void failed(int error, const char* what);
     void fatal_error(std::exception_ptr error, const char* message);
+    void begin_closing() noexcept;
     void force_close(std::exception_ptr error);
     void schedule_lost(std::exception_ptr error);
     void lose(const std::exception_ptr& error);

@@ -95,22 +95,23 @@ void FdWatchers::forget(const Watcher& watcher) noexcept {
 
 namespace asyncio {
 
-detail::FdWatchers& EventLoop::watchers() {
+detail::FdWatchers& EventLoop::watchers_for(int fd) {
     check_open();
     check_thread();
+    state_->transport_descriptors.require_free(fd);
     auto& watchers = state_->watchers;
     if (!watchers) watchers = std::make_unique<detail::FdWatchers>(*this);
     return *watchers;
 }
 
 void EventLoop::watch(int fd, bool writing, Context context, std::function<void()> callback) {
-    watchers().add(fd, writing ? POLLOUT : POLLIN, std::move(context), std::move(callback));
+    watchers_for(fd).add(fd, writing ? POLLOUT : POLLIN, std::move(context), std::move(callback));
 }
 bool EventLoop::remove_reader_of(int fd) {
-    return !is_closed() && watchers().remove(fd, POLLIN);
+    return !is_closed() && watchers_for(fd).remove(fd, POLLIN);
 }
 bool EventLoop::remove_writer_of(int fd) {
-    return !is_closed() && watchers().remove(fd, POLLOUT);
+    return !is_closed() && watchers_for(fd).remove(fd, POLLOUT);
 }
 
 }  // namespace asyncio

@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <asyncio/async_generator.hpp>
 #include <asyncio/events.hpp>
+#include <asyncio/exceptions.hpp>
 #include <asyncio/tasks_detail.hpp>
 
 #include "debug.hpp"
@@ -71,6 +74,32 @@ class ResourceList final : public LoopResource {
     void loop_closed() noexcept override {}
 };
 
+// The descriptors that transports read from and write to: nobody else may watch them.
+class TransportDescriptors {
+  public:
+    void add(int fd) {
+        const auto index = static_cast<std::size_t>(fd);
+        if (index >= used_.size()) used_.resize(index + 1);
+        used_[index] = true;
+    }
+    // While it is still open: its number may be somebody else's afterwards.
+    void remove(int fd) noexcept {
+        if (has(fd)) used_[static_cast<std::size_t>(fd)] = false;
+    }
+    void require_free(int fd) const {
+        if (!has(fd)) return;
+        throw RuntimeError("file descriptor " + std::to_string(fd) + " is used by a transport");
+    }
+
+  private:
+    [[nodiscard]] bool has(int fd) const noexcept {
+        return fd >= 0 && static_cast<std::size_t>(fd) < used_.size() &&
+               used_[static_cast<std::size_t>(fd)];
+    }
+
+    std::vector<bool> used_;
+};
+
 class FdWatchers;
 class NameResolver;
 class SignalHandlers;
@@ -115,6 +144,7 @@ struct LoopState : LoopLinks {
     bool generators_shut_down = false;
 
     ResourceList resources;
+    TransportDescriptors transport_descriptors;
     std::unique_ptr<FdWatchers> watchers;
     std::unique_ptr<SignalHandlers> signals;
     std::unique_ptr<NameResolver> resolver;

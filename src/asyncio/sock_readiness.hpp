@@ -9,6 +9,7 @@
 
 #include <asyncio/sockets.hpp>
 
+#include "loop_state.hpp"
 #include "operation_awaiter.hpp"
 
 namespace asyncio::detail {
@@ -33,6 +34,7 @@ inline void require_non_blocking(const EventLoop& loop, TransportSocket sock) {
 
 // Await it for the events that came, or a negative error.
 inline Perform readiness(EventLoop& loop, TransportSocket sock, std::uint32_t events) {
+    EventLoop::Internals::state(loop).transport_descriptors.require_free(sock.fileno());
     return {loop, {.kind = Operation::Kind::poll, .fd = sock.fileno(), .events = events}};
 }
 

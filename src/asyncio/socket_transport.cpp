@@ -60,6 +60,7 @@ SocketTransport::SocketTransport(EventLoop& loop, Descriptor socket,
 SocketTransport::~SocketTransport() = default;
 
 void SocketTransport::begin(Future<void> waiter) {
+    EventLoop::Internals::state(*loop_).transport_descriptors.add(socket_.get());
     alive_ = self();
     link(*loop_);
     if (server_ != nullptr) server_->attach(*this);
@@ -265,10 +266,15 @@ void SocketTransport::set_write_buffer_limits(WriteBufferLimits limits) {
 
 // ---- the end ------------------------------------------------------------------------------
 
+void SocketTransport::begin_closing() noexcept {
+    closing_ = true;
+    EventLoop::Internals::state(*loop_).transport_descriptors.remove(socket_.get());
+    input_.stop();
+}
+
 void SocketTransport::close() {
     if (closing_) return;
-    closing_ = true;
-    input_.stop();
+    begin_closing();
     if (unsent_ == nullptr) schedule_lost(nullptr);
 }
 
@@ -284,8 +290,7 @@ void SocketTransport::force_close(std::exception_ptr error) {
         unsent_->drop();
         unsent_->cancel(proactor());
     }
-    closing_ = true;
-    input_.stop();
+    begin_closing();
     schedule_lost(std::move(error));
 }
 
@@ -333,9 +338,8 @@ void SocketTransport::let_go_if_over() noexcept {
 void SocketTransport::loop_closed() noexcept {
     const std::shared_ptr<SocketTransport> keep = alive_;
     if (!closing_) report_unclosed(*loop_, *this);
-    closing_ = true;
+    begin_closing();
     ++lost_count_;
-    input_.stop();
     unsent_.reset();
     emptied_ = Future<void>(nullptr);
     give_back();

@@ -121,6 +121,7 @@ class SocketTransport final : public Transport,
     void buffer_sent(int result);
     void buffer_empty();
     // -- ending
+    void begin_closing() noexcept;
     void force_close(std::exception_ptr error);
     void schedule_lost(std::exception_ptr error);
     void lose(const std::exception_ptr& error);

@@ -167,6 +167,48 @@ TEST_F(FdTest, WhatCannotBeWatchedIsRefused) {
     EXPECT_FALSE(loop.remove_writer(9999));
 }
 
+// test_add_reader_or_writer_transport_fd
+TEST_F(FdTest, TheDescriptorOfATransportIsNobodyElses) {
+    const int fd = b.fileno();
+    const auto refused = [&](auto call) {
+        EXPECT_EQ(thrown_by(call), "RuntimeError: file descriptor " + std::to_string(fd) +
+                                       " is used by a transport");
+    };
+    loop.run_until_complete(loop.create_task([&]() -> Coroutine<void> {
+        const TransportSocket sock(fd);
+        auto [transport, protocol] = co_await loop.connect_accepted_socket(
+            [] { return std::make_shared<Protocol>(); }, std::move(b));
+        refused([&] { loop.add_reader(fd, [] {}); });
+        refused([&] { loop.add_writer(fd, [] {}); });
+        refused([&] { loop.remove_reader(fd); });
+        refused([&] { loop.remove_writer(fd); });
+        EXPECT_THROW(co_await loop.sock_recv(sock, 1), RuntimeError);
+
+        transport->close();
+        EXPECT_FALSE(loop.remove_reader(fd));
+        co_await sleep(0);
+        co_await sleep(0);
+        // Its number is free for others.
+        EXPECT_EQ(::dup2(a.fileno(), fd), fd);
+        loop.add_writer(fd, [] {});
+        EXPECT_TRUE(loop.remove_writer(fd));
+        ::close(fd);
+    }));
+}
+
+TEST_F(FdTest, TheDescriptorOfADatagramTransportIsNobodyElses) {
+    loop.run_until_complete(loop.create_task([&]() -> Coroutine<void> {
+        auto [transport, protocol] = co_await loop.create_datagram_endpoint(
+            [] { return std::make_shared<DatagramProtocol>(); },
+            {.local_addr = HostPort("127.0.0.1", 0)});
+        const int fd = transport->get_extra_info<TransportSocket>("socket")->fileno();
+        EXPECT_THROW(loop.add_reader(fd, [] {}), RuntimeError);
+        transport->abort();
+        EXPECT_FALSE(loop.remove_reader(fd));
+        co_await sleep(0);
+    }));
+}
+
 TEST_F(FdTest, OfAClosedLoop) {
     loop.add_reader(b, [] {});
     close();
