@@ -133,7 +133,7 @@ class SleepAwaiterBase : public Suspension {
     }
     SleepAwaiterBase(const SleepAwaiterBase&) = delete;
     ~SleepAwaiterBase() {
-        if (timer_.armed()) disarm();
+        if (phase_ != Phase::yielding) end();
     }
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
@@ -168,11 +168,12 @@ class SleepAwaiterBase : public Suspension {
     }
     void arm();
     void disarm() noexcept;
+    void end() noexcept;
     [[noreturn]] void throw_cancelled();
 
     TimerNode timer_;
     TaskBase* task_ = nullptr;
-    std::unique_ptr<CancelMessage> message_;
+    CancelMessage* message_ = nullptr;  // owned
     Phase phase_ = Phase::sleeping;
 };
 

@@ -64,7 +64,8 @@ inline ContextSlot* exchange_current_context(ContextSlot* slot) noexcept {
 [[nodiscard]] ContextSlot& current_context() noexcept;
 [[nodiscard]] ContextSlot copy_of(const ContextSlot& slot);
 [[nodiscard]] inline ContextSlot copy_current_context() {
-    if (current_context_slot != nullptr && !*current_context_slot) [[likely]]
+    const ContextSlot* const slot = current_context_slot;
+    if (slot != nullptr && (!*slot || !(*slot)->variables)) [[likely]]
         return {};
     return copy_of(current_context());
 }

@@ -34,7 +34,8 @@ class TaskBase;
 struct ThreadState {
     EventLoop* running = nullptr;
     TaskBase* task = nullptr;
-    bool has_traceback = false;  // something was thrown in this step
+    bool has_traceback = false;           // something was thrown in this step
+    ContextSlot* loop_context = nullptr;  // current between the steps
 };
 extern constinit thread_local ThreadState this_thread;
 
@@ -150,13 +151,15 @@ class HandleState : public ReadyNode, public Recycled {
     static void take_turn(ReadyNode* node, Turn turn);
     // The two ends of a callback's run. False when it is not to run.
     [[nodiscard]] bool begin_run() noexcept {
-        if (threadsafe_) [[unlikely]] return begin_threadsafe_run();
+        if (threadsafe_) [[unlikely]]
+            return begin_threadsafe_run();
         if (phase_.load(std::memory_order_relaxed) != Phase::waiting) return false;
         phase_.store(Phase::running, std::memory_order_relaxed);
         return true;
     }
     void end_run() noexcept {
-        if (threadsafe_) [[unlikely]] return end_threadsafe_run();
+        if (threadsafe_) [[unlikely]]
+            return end_threadsafe_run();
         if (phase_.load(std::memory_order_relaxed) == Phase::running) {
             phase_.store(Phase::finished, std::memory_order_relaxed);
         }

@@ -97,7 +97,6 @@ void EventLoop::note_place(const Handle& handle, std::source_location where) {
 void EventLoop::Internals::run_ready_in_debug_mode(EventLoop& loop, detail::ReadyQueue& batch) {
     detail::LoopState& s = *loop.state_;
     while (detail::ReadyNode* node = batch.pop()) {
-        ++s.turns_since_poll;
         ++s.turns_since_look;
         const detail::WatchedTurn turn(node);
         const std::int64_t start = now(loop);

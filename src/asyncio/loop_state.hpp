@@ -186,7 +186,10 @@ struct EventLoop::Internals {
     static void run_once(EventLoop& loop);
     // One iteration, from outside of the loop; it may block.
     static void run_one(EventLoop& loop);
-    static void run_ready(EventLoop& loop, detail::ReadyQueue& batch);
+    static void run_ready(EventLoop& loop);
+    static void run_ready_for_tests(EventLoop& loop);
+    static bool may_be_due(detail::LoopState& state) noexcept;
+    static void fire_timers(EventLoop& loop);
     static void run_ready_in_debug_mode(EventLoop& loop, detail::ReadyQueue& batch);
     static void wait(EventLoop& loop);
     static void take_inbox(EventLoop& loop) noexcept;

@@ -180,12 +180,33 @@ bool TaskBase::owns(const ReadyNode* node) noexcept {
            node->take == &RetryingWaiter::take_turn;
 }
 
+namespace {
+
+// A step may be made inside of another task's.
+class InsideStep {
+  public:
+    InsideStep() noexcept = default;
+    InsideStep(const InsideStep&) = delete;
+    InsideStep& operator=(const InsideStep&) = delete;
+    ~InsideStep() {
+        this_thread.task = task_;
+        current_context_slot = context_;
+    }
+
+  private:
+    TaskBase* const task_ = this_thread.task;
+    ContextSlot* const context_ = current_context_slot;
+};
+
+}  // namespace
+
 void TaskBase::start(bool eager) {
     loop().check_thread();
     started_ = true;
     add_reference();  // the loop's, until the task is done
     link();
     if (eager && this_thread.running == &loop()) {
+        const InsideStep inside;
         take_first_step(&node(), Turn::run);
     } else {
         EventLoop::Internals::ready(loop()).push(&node());
@@ -215,19 +236,19 @@ void TaskBase::take_step(ReadyNode* node, Turn turn) {
     task.step(task.resume_at_.handle());
 }
 
+// Between two steps no task is current.
 void TaskBase::step(std::coroutine_handle<> frame) {
-    ThreadState& thread = this_thread;
-    TaskBase* const previous = std::exchange(thread.task, this);
-    ContextSlot* const context = exchange_current_context(&context_);
+    this_thread.task = this;
+    current_context_slot = &context_;
     frame.resume();
-    exchange_current_context(context);
-    thread.task = previous;
+    this_thread.task = nullptr;
+    current_context_slot = this_thread.loop_context;
     if (root_.done()) {
         finish();
     } else {
         since_ = EventLoop::Internals::state(loop()).latest_time;
     }
-    if (thread.has_traceback) [[unlikely]]
+    if (this_thread.has_traceback) [[unlikely]]
         drop_traceback();
 }
 
@@ -316,10 +337,9 @@ void throw_outside_of_task(const char* what) {
 }
 
 void FutureAwaiterBase::refuse(TaskBase& task, FrameLink frame) {
-    std::string why = future_.get() == &task
-                          ? "Task cannot await on itself: " + task.repr()
-                          : task.repr() + " got " + future_->repr() +
-                                " attached to a different loop";
+    std::string why = future_.get() == &task ? "Task cannot await on itself: " + task.repr()
+                                             : task.repr() + " got " + future_->repr() +
+                                                   " attached to a different loop";
     future_ = Ref<FutureBase>(new FutureStateOf<void>(task.loop(), future_->created));
     future_->set_exception(std::make_exception_ptr(RuntimeError(std::move(why))));
     future_->mark_retrieved();
@@ -359,6 +379,11 @@ void SleepAwaiterBase::disarm() noexcept {
     task_->node().take = &TaskBase::take_step;
 }
 
+void SleepAwaiterBase::end() noexcept {
+    if (timer_.armed()) disarm();
+    delete message_;
+}
+
 void SleepAwaiterBase::take_timer_turn(ReadyNode* node, Turn turn) {
     if (turn == Turn::discard) return;
     TaskBase& task = TaskBase::from_node(node);
@@ -373,16 +398,14 @@ void SleepAwaiterBase::take_timer_turn(ReadyNode* node, Turn turn) {
 bool SleepAwaiterBase::request_cancel(const CancelMessage& message) {
     if (phase_ != Phase::sleeping) return false;
     phase_ = Phase::cancelled;
-    if (message) message_ = std::make_unique<CancelMessage>(message);
+    if (message) message_ = new CancelMessage(message);
     if (timer_.armed()) {
         disarm();
         task_->wake();
     } else {
         // The timer's turn is due in this iteration and stands in the queue with the task's
         // node, so that something else has to take the task's place in the next one.
-        task_->loop().call_soon([task = task_] {
-            TaskBase::take_step(&task->node(), Turn::run);
-        });
+        task_->loop().call_soon([task = task_] { TaskBase::take_step(&task->node(), Turn::run); });
     }
     return true;
 }
@@ -455,22 +478,29 @@ void launch_through_factory(const Ref<FutureBase>& future, TaskOptions options) 
     }
 }
 
+void launch_with(const Ref<FutureBase>& future, TaskOptions options, bool by_factory) {
+    TaskBase& task = static_cast<TaskBase&>(*future);
+    if (!options.name.empty()) task.set_name(options.name);
+    task.set_context(options.context ? ContextAccess::slot(*options.context)
+                                     : copy_current_context());
+    if (by_factory) {
+        launch_through_factory(future, std::move(options));
+    } else {
+        task.start(options.eager_start.value_or(false));
+    }
+}
+
 }  // namespace
 
 void launch(const Ref<FutureBase>& future, TaskOptions* options) {
     TaskBase& task = static_cast<TaskBase&>(*future);
-    bool eager = false;
-    if (options != nullptr) {
-        if (!options->name.empty()) task.set_name(options->name);
-        eager = options->eager_start.value_or(false);
+    const bool by_factory = EventLoop::Internals::state(task.loop()).task_factory != nullptr;
+    if (options != nullptr || by_factory) [[unlikely]] {
+        launch_with(future, options != nullptr ? std::move(*options) : TaskOptions(), by_factory);
+        return;
     }
-    task.set_context(options != nullptr && options->context ? ContextAccess::slot(*options->context)
-                                                            : copy_current_context());
-    if (EventLoop::Internals::state(task.loop()).task_factory) [[unlikely]] {
-        launch_through_factory(future, options != nullptr ? std::move(*options) : TaskOptions());
-    } else {
-        task.start(eager);
-    }
+    task.set_context(copy_current_context());
+    task.start(false);
 }
 
 void run_loop_until(EventLoop& loop, const Ref<FutureBase>& future, bool new_task) {

@@ -5,6 +5,8 @@
 
 #include <asyncio/exceptions.hpp>
 
+#include "loop_state.hpp"
+
 namespace asyncio {
 
 namespace {
@@ -47,7 +49,10 @@ void Timeout::reschedule(std::optional<time_point> when) {
     alarm_ = Handle();
     if (!when) return;
     EventLoop& loop = task_.get_loop();
-    if (*when <= loop.time()) {
+    // The clock was read to make the deadline, and is not read again to look at it: one that
+    // passed since is due in the next iteration, too.
+    const std::chrono::nanoseconds latest(EventLoop::Internals::state(loop).latest_time);
+    if (when->time_since_epoch() <= latest) {
         alarm_ = loop.call_soon([this] { on_timeout(); });
     } else {
         alarm_ = loop.call_at(*when, [this] { on_timeout(); });

@@ -7,7 +7,11 @@ namespace asyncio::detail {
 
 void TimerQueue::arm(TimerNode& node, std::int64_t now) {
     // Without timers the ring may be moved for free.
-    if (armed_ == 0) current_ = now >> shift;
+    if (armed_ == 0) {
+        current_ = now >> shift;
+        earliest_ = never;
+    }
+    earliest_ = std::min(earliest_, node.deadline);
     place({node.deadline, sequence_++, &node});
     ++armed_;
 }
@@ -83,8 +87,7 @@ void TimerQueue::open_bucket(std::int64_t number) {
     run_.swap(bucket.entries);
     bucket.earliest = never;
     buckets_->occupied[index / 64] &= ~(std::uint64_t{1} << index % 64);
-    std::sort(run_.begin(), run_.end(),
-              [](const Entry& a, const Entry& b) { return a.before(b); });
+    std::sort(run_.begin(), run_.end(), [](const Entry& a, const Entry& b) { return a.before(b); });
     for (std::size_t i = 0; i < run_.size(); ++i) {
         if (i + 16 < run_.size()) __builtin_prefetch(run_[i + 16].node, 1);
         run_[i].node->place = sorted;
@@ -108,6 +111,12 @@ const TimerQueue::Entry* TimerQueue::first() noexcept {
 }
 
 TimerNode* TimerQueue::pop_due(std::int64_t now) {
+    TimerNode* const node = find_due(now);
+    if (node == nullptr) earliest_ = next_deadline();
+    return node;
+}
+
+TimerNode* TimerQueue::find_due(std::int64_t now) {
     if (armed_ == 0) return nullptr;
     for (;;) {
         if (const Entry* entry = first()) {
@@ -165,8 +174,7 @@ std::int64_t TimerQueue::next_deadline() noexcept {
     if (armed_ == 0) return never;
     if (const Entry* entry = first()) return entry->deadline;
     const std::int64_t number = next_occupied();
-    const std::int64_t in_ring =
-        number == never ? never : buckets_->bucket[number % ring].earliest;
+    const std::int64_t in_ring = number == never ? never : buckets_->bucket[number % ring].earliest;
     return std::min(in_ring, buckets_->bucket[far].earliest);
 }
 

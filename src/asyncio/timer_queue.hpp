@@ -31,6 +31,8 @@ class TimerQueue {
     [[nodiscard]] std::vector<TimerNode*> take_all();
     // The earliest deadline or, after cancellations, a time before it.
     [[nodiscard]] std::int64_t next_deadline() noexcept;
+    // A time before which nothing is due, as far as is known without looking.
+    [[nodiscard]] std::int64_t earliest() const noexcept { return earliest_; }
     [[nodiscard]] std::size_t size() const noexcept { return armed_; }
     [[nodiscard]] bool empty() const noexcept { return armed_ == 0; }
 
@@ -51,7 +53,7 @@ class TimerQueue {
     };
     static constexpr int shift = 26;
     static constexpr std::uint32_t ring = 1024;
-    static constexpr std::uint32_t far = ring;       // beyond the ring
+    static constexpr std::uint32_t far = ring;         // beyond the ring
     static constexpr std::uint32_t sorted = ring + 1;  // in run_
     static constexpr std::uint32_t late = ring + 2;    // in late_
     struct Buckets {
@@ -68,12 +70,14 @@ class TimerQueue {
     void open_bucket(std::int64_t number);
     void redistribute_far();
     [[nodiscard]] const Entry* first() noexcept;
+    [[nodiscard]] TimerNode* find_due(std::int64_t now);
 
     void put(std::size_t position, const Entry& entry) noexcept;
     void sift_up(std::size_t position, const Entry& entry) noexcept;
     void remove_late(std::size_t position) noexcept;
 
     std::size_t armed_ = 0;
+    std::int64_t earliest_ = never;
     std::uint64_t sequence_ = 0;
     std::int64_t current_ = -1;  // the bucket that run_ came from; -1 before the first timer
     std::vector<Entry> run_;

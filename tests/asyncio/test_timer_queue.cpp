@@ -64,6 +64,7 @@ class Model {
             ASSERT_EQ(next, TimerQueue::never);
         } else {
             ASSERT_LE(next, expected_.begin()->first);
+            ASSERT_LE(queue_.earliest(), expected_.begin()->first);
         }
     }
 
