@@ -14,6 +14,11 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../net"))
 import runner as B
+from results import Writer, columns
+
+LIMITS = ("limit_uring", "uring_plain", "uring_depth1", "fio io_uring fixed", "fio io_uring", "fio psync (pread)")
+WHAT = {"rand4k": "4 KiB at a random place, 64 in flight, out of the page cache",
+        "seq1m": "1 MiB after 1 MiB, 64 in flight, out of the page cache"}
 
 
 def fio(engine, mode, path, secs, *more):
@@ -23,13 +28,29 @@ def fio(engine, mode, path, secs, *more):
             "--norandommap", "--time_based", f"--runtime={max(1, int(secs))}", "--size=1g", "--output-format=json", "--thread", "--gtod_reduce=1", "--fadvise_hint=0", *more]
 
 
+def write(rows, jobs, results):
+    """The figures for the page; peers that have all cores get a name of their own."""
+    B.not_here(results)
+    for mode, name, cores, *_ in jobs:
+        mine = [r for r in rows if (r["mode"], r["name"], r["cores"]) == (mode, name, cores)]
+        program = name if cores == "1 core" else f"{name}, all cores"
+        group = "ours" if name.startswith("ours") else "limit" if name in LIMITS else "peer"
+        good = [r for r in mine if "error" not in r]
+        if good:
+            shown = ("iops", "mbps") if mode == "rand4k" else ("mbps", "iops")
+            results.add(mode, program, group, columns(good, *shown, "cpu_us"), what=WHAT[mode])
+        else:
+            results.missing(f"{program}, {mode}", mine[0]["error"])
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("--only", help="comma-separated names (regular expressions)")
     ap.add_argument("--secs", type=float, default=1.0)
-    ap.add_argument("--out")
+    ap.add_argument("--rows", help="JSON-lines file to append every measurement to")
+    ap.add_argument("--out", help="where to leave the figures for the page")
     ap.add_argument("--lock")
     ap.add_argument("--hold", type=float, default=0.0)
     ap.add_argument("--retries", type=int, default=3)
@@ -76,6 +97,7 @@ def main():
             add(n, shlex.split(c.replace("{file}", path).replace("{mode}", mode).replace("{secs}", str(a.secs))))
     if a.only:
         jobs = [job for job in jobs if any(re.fullmatch(p, job[1]) for p in a.only.split(","))]
+    results = Writer(a.out, "files")
     rows = []
     for rnd in range(a.rounds):
         for mode, name, cores, cmd, env in jobs:
@@ -110,9 +132,11 @@ def main():
             rows.append(best)
             if "error" in best:
                 print(name, best["error"], file=sys.stderr)
-            if a.out:
-                with open(a.out, "a") as f:
+            if a.rows:
+                with open(a.rows, "a") as f:
                     f.write(json.dumps(best) + "\n")
+    write(rows, jobs, results)
+    results.close()
     for mode in ("rand4k", "seq1m"):
         print(f"\n{mode}\n{'peer':32}{'cores':>8}{'IOPS':>10}{'(min..max)':>18}{'MB/s':>9}{'cpu us/op':>11}{'vs limit':>9}{'n':>3}")
         lim = {r["round"]: r["cpu_us"] for r in rows if r["mode"] == mode and r["name"] == "limit_uring" and "error" not in r}

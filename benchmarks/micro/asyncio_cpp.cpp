@@ -384,6 +384,30 @@ Coroutine<void> process_int_1000(bench::Run& run) {
     run.stop(run.n / 1000 * 1000);
 }
 
+// How long it took, in ns.
+std::int64_t doze(int) {
+    const std::int64_t begin = bench::nanoseconds();
+    usleep(1000);
+    return bench::nanoseconds() - begin;
+}
+
+Coroutine<void> process_busy(bench::Run& run) {
+    concurrent::futures::ProcessPoolExecutor pool(2);
+    co_await warm_up(pool);
+    asyncio::EventLoop& loop = asyncio::get_running_loop();
+    std::int64_t busy = 0;
+    run.start();
+    const std::int64_t begin = bench::nanoseconds();
+    for (std::uint64_t round = 0; round < run.n / 1000; ++round) {
+        std::vector<asyncio::Future<std::int64_t>> answers;
+        for (int i = 0; i < 1000; ++i) answers.push_back(loop.run_in_executor(pool, doze, i));
+        for (const std::int64_t one : co_await asyncio::gather(answers)) busy += one;
+    }
+    const std::int64_t end = bench::nanoseconds();
+    run.stop(run.n / 1000 * 1000);
+    run.figure("workers_busy", static_cast<double>(busy) / static_cast<double>(2 * (end - begin)));
+}
+
 // ---- generators ---------------------------------------------------------------------------
 
 [[gnu::noinline]] asyncio::AsyncGenerator<std::uint64_t> count(std::uint64_t n) {
@@ -475,6 +499,7 @@ int main(int argc, char** argv) {
                        {"process_int", in_task<process_int>},
                        {"process_1mib", in_task<process_1mib>},
                        {"process_int_1000", in_task<process_int_1000>},
+                       {"process_busy", in_task<process_busy>},
                        {"async_gen", in_task<async_gen>},
                        {"async_gen_yield", in_task<async_gen_yield>},
                        {"cancel", in_task<cancel>},

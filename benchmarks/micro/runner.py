@@ -18,11 +18,17 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "page"))
+from results import Writer, columns
 
 # How many operations are counted where the clock is not asked.
 COUNTED = {"gather": 100_000, "timers": 100_000, "sleepers": 100_000, "to_thread_10k": 10_000,
            "wake_latency": 300, "to_thread": 2000, "process_int": 500, "process_1mib": 100,
-           "process_int_1000": 1000}
+           "process_int_1000": 1000, "process_busy": 1000}
+
+
+FIGURES = ["ns_per_op", "cpu_ns_per_op", "median_ns", "bytes_per_task", "workers_busy",
+           "allocations", "instructions"]
 
 
 def rows(path):
@@ -69,8 +75,8 @@ def execute(command, timeout, **environment):
 
 
 class Peer:
-    def __init__(self, name, divisor, command):
-        self.name, self.divisor, self.command = name, int(divisor), command
+    def __init__(self, name, group, divisor, command):
+        self.name, self.group, self.divisor, self.command = name, group, int(divisor), command
 
     def time(self, workload, n, cores, options):
         pin = ["taskset", "-c", "1"] if cores == 1 else []
@@ -88,7 +94,7 @@ class Peer:
         two = self._count(workload, 2 * n, options) if one is not None else None
         if two is None:
             return None, "exit 3"
-        return {"value": round((two - one) / n, 3)}, None
+        return {options.kind: round((two - one) / n, 3)}, None
 
     def _count(self, workload, n, options):
         if options.instructions:
@@ -144,10 +150,10 @@ def table(title, samples, key, workloads, names):
             print(f"{workload:{width}}", *(f"{cell:>20}" for cell in cells))
 
 
-def find_peers(options):
+def find_peers(options, results):
     unavailable = {name: reason for name, reason in rows(options.build / "missing.tsv")}
     peers, ours = [], None
-    for name, divisor, command in rows(HERE / "peers.tsv"):
+    for name, group, divisor, command in rows(HERE / "peers.tsv"):
         ours = ours or name
         if name != ours and not chosen(name, options.peers):
             continue
@@ -157,17 +163,18 @@ def find_peers(options):
                 ours=options.ours, build=options.build, here=HERE, python="/usr/bin/python3",
                 newer_python=os.environ.get("PYTHON313", "python3.13")))
             if shutil.which(words[0]):
-                peers.append(Peer(name, divisor, words))
+                peers.append(Peer(name, group, divisor, words))
                 continue
             reason = f"{words[0]} is not there"
         print(f"not measured: {name}: {reason}", file=sys.stderr)
+        results.missing(name, reason)
     return peers
 
 
 def measure(peers, workloads, options, results):
     samples, missing = collections.defaultdict(list), set()
     counting = options.allocations or options.instructions
-    for workload, n, least, cores, _ in workloads:
+    for workload, n, least, cores, *_ in workloads:
         if options.instructions and cores != "1":
             continue
         for round_ in range(1 if counting else options.rounds):
@@ -194,6 +201,16 @@ def measure(peers, workloads, options, results):
     return samples
 
 
+def write(samples, peers, workloads, results):
+    """What is worth showing, the figure that workloads.tsv names first."""
+    shown = {name: (metric, what) for name, _, _, _, metric, what in workloads}
+    groups = {peer.name: peer.group for peer in peers}
+    for (program, label), figures in samples.items():
+        metric, what = shown[label.split("/")[0]]
+        values = columns(figures, *dict.fromkeys([metric, *FIGURES]))
+        results.add(label, program, groups[program], values, what=what)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, prog="benchmarks/run micro")
     parser.add_argument("--ours", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
@@ -206,23 +223,29 @@ def main():
     parser.add_argument("--timeout", type=int, default=120, help="seconds for one program")
     parser.add_argument("--patience", type=float, default=5,
                         help="seconds to wait for an idle machine before each measurement")
+    parser.add_argument("--out", help="where to leave the figures for the page")
     options = parser.parse_args()
-    peers = find_peers(options)
     workloads = [row for row in rows(HERE / "workloads.tsv") if chosen(row[0], options.workloads)]
-    kind = ("allocations" if options.allocations else
-            "instructions" if options.instructions else "time")
+    options.kind = kind = ("allocations" if options.allocations else
+                           "instructions" if options.instructions else "time")
     out = options.build / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
-    with open(out, "w") as results:
-        samples = measure(peers, workloads, options, results)
+    suite = "micro" if kind == "time" else kind
+    results = Writer(options.out, suite)
+    with open(out, "w") as every:
+        peers = find_peers(options, results)
+        samples = measure(peers, workloads, options, every)
+    write(samples, peers, workloads, results)
+    results.close()
     names = [peer.name for peer in peers]
     labels = list(dict.fromkeys(label for _, label in samples))
     if kind != "time":
-        table(f"{kind} per operation", samples, "value", labels, names)
+        table(f"{kind} per operation", samples, kind, labels, names)
     else:
         table("ns per operation, wall clock, median of the rounds (times ours)", samples,
               "ns_per_op", labels, names)
         table("ns per operation, processor time", samples, "cpu_ns_per_op", labels, names)
         table("latency, ns", samples, "median_ns", labels, names)
+        table("share of the time that workers are busy", samples, "workers_busy", labels, names)
         table("bytes per sleeping task", samples, "bytes_per_task", labels, names)
     print(f"\nfigures: {out}", file=sys.stderr)
 

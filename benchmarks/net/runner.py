@@ -24,6 +24,8 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "page"))
+from results import Writer, columns
 BUILD = os.environ["NETBENCH_BUILD"]
 PYTHON = os.environ.get("PYTHON", "python3")
 PYTHON_NEW = os.environ.get("PYTHON_NEW")      # a second, newer interpreter, if there is one
@@ -284,6 +286,25 @@ def table(rows, title):
               f"{median(r, 'srv_util'):6.2f}{ratio(n, 'limit_uring')}{ratio(n, 'limit_epoll')}{len(r):3}{sum(x.get('errors', 0) for x in r):4}")
 
 
+def not_here(results):
+    """Says what benchmarks/run could not build."""
+    with open(b("missing.tsv")) as f:
+        for line in f:
+            results.missing(*line.rstrip("\n").split("\t"))
+
+
+def write(rows, results):
+    """The figures of one load, for the page."""
+    for name in dict.fromkeys(r["server"] for r in rows):
+        mine = [r for r in rows if r["server"] == name and "error" not in r]
+        load = rows[0]["load"]
+        if not mine:
+            results.missing(f"{name}, {load}", next(r["error"] for r in rows if r["server"] == name))
+            continue
+        group = {"ours": "ours", "limit": "limit"}.get(name.split("_")[0], "peer")
+        results.add(load, name, group, columns(mine, "rps", "srv_user_us", "srv_cpu_us", "p50_us", "p99_us"))
+
+
 def parse_echo_load(text):
     m = re.fullmatch(r"(\d+)x(\d+)([kK]?)(?:/(\d+))?", text)
     return int(m[1]), int(m[2]) * (1024 if m[3] else 1), int(m[4] or 1)
@@ -302,7 +323,8 @@ def main():
     ap.add_argument("--load-core", type=int, default=1)
     ap.add_argument("--idle", choices=["default", "poll"], default="default",
                     help="poll: idle cores poll instead of halting (needs write access to the PM QoS device)")
-    ap.add_argument("--out", help="JSON-lines file to append to")
+    ap.add_argument("--rows", help="JSON-lines file to append every measurement to")
+    ap.add_argument("--out", help="where to leave the figures for the page")
     ap.add_argument("--lock", help="file to lock around each measurement")
     ap.add_argument("--hold", type=float, default=0.0, help="seconds to keep that lock over several measurements")
     ap.add_argument("--max-other", type=float, default=0.08, help="share of a core other processes may take before a run is repeated")
@@ -311,7 +333,7 @@ def main():
     a = ap.parse_args()
 
     if a.what == "table":
-        rows = [json.loads(x) for x in open(a.out)]
+        rows = [json.loads(x) for x in open(a.rows)]
         for key in dict.fromkeys((r["load"], r["idle"]) for r in rows):
             sel = [r for r in rows if (r["load"], r["idle"]) == key]
             table(sel, f"{key[0]} (idle {key[1]})")
@@ -331,7 +353,9 @@ def main():
     loads = {t: parse_echo_load(t) for t in (a.loads or "1x64,64x64,1000x64,64x16k,64x128k").split(",")}
     measure = measure_echo
     lock = Lock(a.lock, a.hold)
-    out = open(a.out, "a") if a.out else None
+    every = open(a.rows, "a") if a.rows else None
+    results = Writer(a.out, "net")
+    not_here(results)
     for title, load in loads.items():
         rows = []
         for rnd in range(a.round_base, a.round_base + a.rounds):
@@ -339,14 +363,16 @@ def main():
                 r = quiet_measure(measure, command, load, a, lock)
                 r.update(server=name, load=title, round=rnd, idle=a.idle)
                 rows.append(r)
-                if out:
-                    out.write(json.dumps(r) + "\n")
-                    out.flush()
+                if every:
+                    every.write(json.dumps(r) + "\n")
+                    every.flush()
                 if "error" in r:
                     print(f"{title} {name}: {r['error']}", file=sys.stderr)
+        write(rows, results)
         if not a.quiet:
             table(rows, f"{title} (idle {a.idle})")
             sys.stdout.flush()
+    results.close()
 
 
 if __name__ == "__main__":
