@@ -1,0 +1,355 @@
+"""Draws docs/performance.md and its charts from the figures of the benchmarks.
+
+    page.py collect RESULTS DOCS/performance   condenses what the runners left into tables
+    page.py draw DOCS                          draws the page and the charts from these tables
+    page.py check DOCS                         fails unless they are what `draw` would write
+
+The text is performance.md.in with {{names}} for what is drawn, the targets are targets.tsv.
+"""
+
+import collections
+import csv
+import json
+import pathlib
+import re
+import sys
+
+import svg
+import targets
+from results import median
+
+HERE = pathlib.Path(__file__).resolve().parent
+TABLES = {
+    "figures.tsv": ["suite", "workload", "n", "program", "group", "rounds", "metric", "median",
+                    "min", "max"],
+    "workloads.tsv": ["suite", "workload", "what"],
+    "missing.tsv": ["suite", "program", "missing"],
+    "runs.tsv": ["suite", "date", "commit", "command", "seconds", "load"],
+}
+# What a figure is called, and how it is written.
+METRICS = {
+    "ns_per_op": "time per operation",
+    "cpu_ns_per_op": "processor time per operation",
+    "median_ns": "median latency",
+    "bytes_per_task": "bytes per task",
+    "workers_busy": "share of the time that the workers are busy",
+    "allocations": "heap allocations per operation",
+    "instructions": "instructions per operation",
+    "rps": "requests per second, more is better",
+    "iops": "reads per second, more is better",
+    "mbps": "MB per second, more is better",
+    "srv_user_us": "server's user processor time per request, µs",
+    "srv_cpu_us": "server's processor time per request, µs",
+}
+
+
+# ---- reading and condensing ---------------------------------------------------------------
+
+def read_lines(folder):
+    """What the runners left. A line that is broken, as by a full disk, is named and left out."""
+    lines = []
+    for path in sorted(folder.glob("*.jsonl")):
+        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                line = json.loads(text)
+                kind = {"run", "missing", "metrics"} & line.keys()
+                if "suite" not in line or not kind or ("metrics" in kind and not line["metrics"]):
+                    raise ValueError("not a figure")
+            except (ValueError, AttributeError) as error:
+                print(f"{path.name}:{number}: left out: {error}", file=sys.stderr)
+                continue
+            lines.append(line)
+    return lines
+
+
+def as_rows(lines):
+    """The same as rows of the tables."""
+    rows = collections.defaultdict(list)
+    for line in lines:
+        if "run" in line:
+            rows["runs.tsv"].append({"suite": line["suite"], **line["run"]})
+        elif "missing" in line:
+            rows["missing.tsv"].append(line)
+        else:
+            if row := line.get("what") and {k: line[k] for k in TABLES["workloads.tsv"]}:
+                if row not in rows["workloads.tsv"]:
+                    rows["workloads.tsv"].append(row)
+            for metric, value in line["metrics"].items():
+                spread = value if isinstance(value, dict) else {"median": value}
+                rows["figures.tsv"].append({**line, "metric": metric, **spread})
+    return rows
+
+
+def write_table(path, names, rows):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        out = csv.DictWriter(file, names, delimiter="\t", lineterminator="\n", restval="",
+                             extrasaction="ignore", quoting=csv.QUOTE_NONE, escapechar="\\")
+        out.writeheader()
+        for row in rows:
+            out.writerow({name: " ".join(value.split()) if isinstance(value, str) else value
+                          for name, value in row.items()})
+
+
+def read_table(path):
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\"))
+
+
+def collect(results, folder):
+    """Replaces the suites that there are results of; the others stay as they are."""
+    rows = as_rows(read_lines(results))
+    if not rows:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    new = {row["suite"] for of_table in rows.values() for row in of_table}
+    for table, names in TABLES.items():
+        kept = [row for row in read_table(folder / table) if row["suite"] not in new]
+        write_table(folder / table, names,
+                    sorted(kept + rows[table], key=lambda row: row["suite"]))
+    if (results / "machine.json").exists():
+        (folder / "machine.json").write_text((results / "machine.json").read_text())
+
+
+class Data:
+    """The tables, the figures as records like those the runners write."""
+
+    def __init__(self, folder):
+        def table(name):
+            return read_table(folder / name)
+        self.runs, self.missing = table("runs.tsv"), table("missing.tsv")
+        self.what = {(row["suite"], row["workload"]): row["what"] for row in table("workloads.tsv")}
+        path = folder / "machine.json"
+        self.machine = json.loads(path.read_text()) if path.exists() else {}
+        records = {}
+        for row in table("figures.tsv"):
+            key = (row["suite"], row["workload"], row["n"], row["program"])
+            record = records.setdefault(key, {
+                "suite": row["suite"], "workload": row["workload"], "program": row["program"],
+                "group": row["group"], "rounds": int(row["rounds"]), "metrics": {},
+                **({"n": int(row["n"])} if row["n"] else {})})
+            middle = float(row["median"])
+            record["metrics"][row["metric"]] = {"median": middle, "min": float(row["min"] or middle),
+                                                "max": float(row["max"] or middle)}
+        self.records = list(records.values())
+
+
+# ---- writing figures ----------------------------------------------------------------------
+
+def number(value):
+    if value >= 1e6:
+        return f"{value / 1e6:.2f} M"
+    if value >= 1e4:
+        return f"{value / 1e3:.1f} k"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def amount(metric, value):
+    """A figure with its unit."""
+    if metric in ("ns_per_op", "cpu_ns_per_op") or metric.endswith("_ns"):
+        for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+            if value >= size:
+                return f"{number(value / size)} {unit}"
+        return f"{number(value)} ns"
+    for ending, unit in (("_us", "µs"), ("_ms", "ms"), ("_s", "s"), ("bytes_per_task", "B")):
+        if metric.endswith(ending):
+            return f"{number(value)} {unit}"
+    return number(value)
+
+
+def file_name(*words):
+    return re.sub(r"[^\w.]+", "-", "-".join(words)) + ".svg"
+
+
+# ---- charts -------------------------------------------------------------------------------
+
+def draw_bars(title, of_workload, what):
+    metric = next(iter(of_workload[0]["metrics"]))
+    shown = [r for r in of_workload if metric in r["metrics"]]
+    shown.sort(key=lambda r: ["ours", "limit", "peer"].index(r["group"]))
+    base = median(shown[0]["metrics"][metric])
+    rows = []
+    for r in shown:
+        m = r["metrics"][metric]
+        behind = amount(metric, m["median"])
+        if r["group"] != "ours" and base > 0:
+            behind += f"  ({m['median'] / base:.2f}x)"
+        rows.append((r["program"].replace("_", " "), r["group"], m["median"], m["min"], m["max"],
+                     behind))
+    return svg.bars(f"{title}: {what}" if what else title, METRICS.get(metric, metric), rows)
+
+
+def draw_curves(title, of_workload, what):
+    metric = next(iter(of_workload[0]["metrics"]))
+    lines = {}
+    for r in sorted(of_workload, key=lambda r: r["n"]):
+        if metric in r["metrics"] and median(r["metrics"][metric]) > 0 and r["n"] > 0:
+            _, line = lines.setdefault(r["program"], (r["group"], []))
+            line.append((r["n"], median(r["metrics"][metric])))
+    if not lines:
+        return None
+    return svg.curves(f"{title}: {what}" if what else title,
+                      f"{METRICS.get(metric, metric)} against n", lines,
+                      lambda value: amount(metric, value))
+
+
+def charts(data, suite):
+    """(file's name, what it shows in words, the drawing) of each workload of a suite."""
+    by_workload = collections.defaultdict(list)
+    for record in data.records:
+        if record["suite"] == suite:
+            by_workload[record["workload"], "n" in record].append(record)
+    for (workload, grows), of_workload in by_workload.items():
+        what = data.what.get((suite, workload), "")
+        drawing = (draw_curves if grows else draw_bars)(workload, of_workload, what)
+        if drawing:
+            name = file_name(suite, workload, *(["growth"] if grows else []))
+            yield name, f"{workload}: {what}".rstrip(": "), drawing
+
+
+# ---- the page -----------------------------------------------------------------------------
+
+def table(names, rows):
+    def line(cells):
+        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+    return "\n".join([line(names), "|" + "---|" * len(names), *map(line, rows)])
+
+
+def cell(verdict):
+    """Of one workload and one criterion."""
+    if verdict.ours is None or verdict.holds is None:
+        return "not measured"
+    c = verdict.criterion
+    if verdict.other is None:
+        text = amount(c.metric, verdict.ours)
+    elif verdict.other == c.against[1:]:
+        text = f"{verdict.ratio:.2f}x"
+    else:
+        text = f"{verdict.ratio:.2f}x {verdict.other}"
+    if verdict.holds:
+        return text
+    by = (f"{100 * verdict.short:.0f} %" if c.bound else amount(c.metric, verdict.short))
+    return f"**{text}**, short by {by}"
+
+
+def summary_of_targets(criteria, all_verdicts):
+    rows = []
+    for target in dict.fromkeys(c.target for c in criteria):
+        of_target = [v for v in all_verdicts if v.criterion.target == target]
+        rows.append((target, targets.in_words(of_target)))
+    return table(["Target", "Verdict"], rows)
+
+
+def details_of_target(target, of_target):
+    labels = list(dict.fromkeys(v.criterion.label for v in of_target))
+    by_cell = {(v.workload, v.criterion.label): v for v in of_target}
+    rows = []
+    for workload in dict.fromkeys(v.workload for v in of_target):
+        mine = [by_cell.get((workload, label)) for label in labels]
+        ours = dict.fromkeys(amount(v.criterion.metric, v.ours) for v in mine
+                             if v is not None and v.ours is not None)
+        rows.append([f"`{workload}`", " · ".join(ours) or "not measured",
+                     *("" if v is None else cell(v) for v in mine)])
+    reasons = dict.fromkeys(v.criterion.why for v in of_target if v.holds is False)
+    return "\n\n".join([f"### {target}", table(["Workload", "ours", *labels], rows),
+                        *(reason for reason in reasons if reason)])
+
+
+def section_targets(data):
+    criteria = targets.read(HERE / "targets.tsv")
+    found = targets.verdicts(criteria, data.records)
+    parts = [summary_of_targets(criteria, found)]
+    for target in dict.fromkeys(c.target for c in criteria):
+        parts.append(details_of_target(target, [v for v in found if v.criterion.target == target]))
+    return "\n\n".join(parts)
+
+
+def section_machine(data):
+    m = data.machine
+    if not m:
+        return "Not known."
+    rows = [("Processor", f"{m['processor']}, {m['cores']} cores"
+             + (", a virtual machine" if m["virtual"] else "")),
+            ("Memory", f"{m['memory_gib']} GiB"), ("System", f"{m['system']}, {m['kernel']}"),
+            *m["versions"].items()]
+    return table(["", ""], rows)
+
+
+def section_runs(data):
+    return table(["Suite", "Date (UTC)", "Commit", "Load at the start", "Seconds", "Command"],
+                 [(r["suite"], r["date"], r["commit"], r["load"], r["seconds"],
+                   f"`{r['command']}`") for r in data.runs]) if data.runs else "Nothing was run."
+
+
+def section_missing(data):
+    rows = [(r["suite"], r["program"], r["missing"]) for r in data.missing]
+    return table(["Suite", "Program", "Why"], rows) if rows else "Nothing."
+
+
+def section_numbers(data, suite):
+    """For what is not worth a chart."""
+    rows = [(f"`{r['workload']}`", r["program"], *(amount(name, value["median"])
+             for name, value in list(r["metrics"].items())[:1]))
+            for r in data.records if r["suite"] == suite]
+    return table(["", "Program", "Figure"], rows) if rows else "Not measured."
+
+
+def render(data):
+    """{path below docs: text} of all that is drawn."""
+    files = {}
+
+    def section_charts(suite):
+        images = []
+        for name, words, drawing in charts(data, suite):
+            files[f"performance/{name}"] = drawing
+            images.append(f"![{words.replace('[', '(').replace(']', ')')}](performance/{name})")
+        return "\n\n".join(images) or "Not measured."
+
+    def fill(match):
+        kind, _, suite = match[1].partition(":")
+        if kind == "charts":
+            return section_charts(suite)
+        if kind == "numbers":
+            return section_numbers(data, suite)
+        return {"targets": section_targets, "machine": section_machine, "runs": section_runs,
+                "missing": section_missing}[kind](data)
+
+    text = (HERE / "performance.md.in").read_text(encoding="utf-8")
+    files["performance.md"] = re.sub(r"\{\{([\w:]+)\}\}", fill, text)
+    return files
+
+
+def draw(docs):
+    files = render(Data(docs / "performance"))
+    for old in (docs / "performance").glob("*.svg"):
+        old.unlink()
+    for name, text in files.items():
+        (docs / name).parent.mkdir(parents=True, exist_ok=True)
+        (docs / name).write_text(text, encoding="utf-8")
+
+
+def check(docs):
+    files = render(Data(docs / "performance"))
+    there = {f"performance/{path.name}" for path in (docs / "performance").glob("*.svg")}
+    wrong = {name for name, text in files.items()
+             if not (docs / name).exists() or (docs / name).read_text(encoding="utf-8") != text}
+    wrong |= there - files.keys()
+    if wrong:
+        sys.exit("not what `page.py draw` writes: " + ", ".join(sorted(wrong)))
+
+
+def main(arguments):
+    match arguments:
+        case ["collect", results, folder]:
+            collect(pathlib.Path(results), pathlib.Path(folder))
+        case ["draw", docs]:
+            draw(pathlib.Path(docs))
+        case ["check", docs]:
+            check(pathlib.Path(docs))
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,214 @@
+"""The performance page: what is kept of a run, the verdicts, the charts."""
+
+import contextlib
+import io
+import pathlib
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree
+
+PAGE = pathlib.Path(__file__).resolve().parent.parent.parent / "benchmarks" / "page"
+sys.path.insert(0, str(PAGE))
+import page
+import svg
+import targets
+from results import Writer
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def record(program, group, workload="w", n=None, **metrics):
+    return {"suite": "s", "workload": workload, "program": program, "group": group, "rounds": 1,
+            "metrics": metrics, **({} if n is None else {"n": n})}
+
+
+def criterion(against, rule, bound, metric="t", ours="ours", workloads=("w",)):
+    return targets.Criterion("T", "c", "s", workloads, ours, metric, against, rule, bound, "why")
+
+
+class Verdicts(unittest.TestCase):
+    RECORDS = [record("ours", "ours", t=12.0, rate=90.0), record("other", "ours", t=1.0),
+               record("slow limit", "limit", t=20.0, rate=50.0),
+               record("limit", "limit", t={"median": 10.0, "min": 1, "max": 99}, rate=100.0),
+               record("peer", "peer", t=24.0), record("ours", "ours", "half", t=24.0)]
+
+    def judge(self, *arguments, **named):
+        return targets.judge(criterion(*arguments, **named), "w", self.RECORDS)
+
+    def test_ratio_to_the_median_of_the_best_limit(self):
+        verdict = self.judge("@limit", "<=", 1.3)
+        self.assertEqual((verdict.other, verdict.ratio, verdict.holds), ("limit", 1.2, True))
+        self.assertIsNone(verdict.short)
+
+    def test_says_by_what_share_of_the_bound_it_falls_short(self):
+        verdict = self.judge("@limit", "<=", 1.0)
+        self.assertFalse(verdict.holds)
+        self.assertAlmostEqual(verdict.short, 0.2)
+
+    def test_more_is_better_where_the_rule_is_at_least(self):
+        verdict = self.judge("@limit", ">=", 0.97, metric="rate")
+        self.assertEqual((verdict.other, verdict.ratio, verdict.holds), ("limit", 0.9, False))
+        self.assertAlmostEqual(verdict.short, 0.07 / 0.97)
+
+    def test_ahead_means_not_equal(self):
+        self.assertFalse(self.judge("ours", "<", 1).holds)
+        self.assertTrue(self.judge("ours", "<=", 1).holds)
+
+    def test_another_workload_of_ours_as_the_measure(self):
+        self.assertEqual(self.judge("=half", "<=", 0.4).ratio, 0.5)
+        self.assertFalse(self.judge("=half", "<=", 0.4).holds)
+
+    def test_figure_itself_may_be_judged_also_against_nothing(self):
+        self.assertTrue(self.judge("-", "<", 13).holds)
+        self.assertEqual(self.judge("-", "<=", 0).short, 12.0)
+
+    def test_what_has_no_figures_is_not_measured(self):
+        absent = [self.judge("nobody", "<", 1), self.judge("@peer", "<", 1, metric="rate"),
+                  self.judge("-", "<", 1, ours="absent"), self.judge("=absent", "<", 1)]
+        self.assertEqual([verdict.holds for verdict in absent], [None] * 4)
+        self.assertEqual({page.cell(verdict) for verdict in absent}, {"not measured"})
+
+    def test_figure_of_a_curve_is_none_of_the_workload(self):
+        grown = [record("ours", "ours", n=10, t=1.0)]
+        self.assertIsNone(targets.judge(criterion("-", "<", 9), "w", grown).holds)
+
+    def test_in_words(self):
+        good, bad = self.judge("-", "<", 13), self.judge("-", "<", 1)
+        unknown = self.judge("nobody", "<", 1)
+        self.assertEqual(targets.in_words([good, good]), "holds")
+        self.assertEqual(targets.in_words([good, bad, unknown]),
+                         "falls short in 1 of 2; 1 not measured")
+        self.assertEqual(targets.in_words([unknown]), "not measured")
+
+    def test_reason_stands_where_it_falls_short_only(self):
+        holds, short = self.judge("-", "<", 13), self.judge("-", "<", 1)
+        self.assertNotIn("why", page.details_of_target("T", [holds]))
+        self.assertIn("why", page.details_of_target("T", [short]))
+
+    def test_table_of_targets_can_be_read_and_says_why(self):
+        criteria = targets.read(PAGE / "targets.tsv")
+        self.assertGreater(len(criteria), 20)
+        self.assertTrue(all(c.workloads and c.target and c.label for c in criteria))
+
+
+class Charts(unittest.TestCase):
+    ROWS = [("ours", "ours", 10.0, 9.0, 12.0, "10 ns"), ("a < b & c", "limit", 5.0, 5.0, 5.0, "5"),
+            ("slow", "peer", 5000.0, 1.0, 9000.0, "5 µs"), ("none", "peer", 0.0, 0.0, 0.0, "0")]
+
+    def test_bars_are_well_formed_and_within_the_picture(self):
+        root = xml.etree.ElementTree.fromstring(svg.bars('"t" & <u>', "ns", self.ROWS))
+        bars = root.findall(f"{SVG}rect")
+        self.assertEqual([bar.get("class") for bar in bars], ["ours", "limit", "peer", "peer"])
+        for bar in bars:
+            self.assertGreater(float(bar.get("width")), 0)
+            self.assertLessEqual(float(bar.get("x")) + float(bar.get("width")), svg.WIDTH)
+        self.assertEqual(len(root.findall(f"{SVG}path[@class='gap']")), 1)
+        self.assertIn("a < b & c", [text.text for text in root.iter(f"{SVG}text")])
+
+    def test_both_modes_have_colours(self):
+        self.assertIn("prefers-color-scheme:dark", svg.bars("t", "ns", self.ROWS))
+
+    def test_bars_of_nothing_but_zeros(self):
+        xml.etree.ElementTree.fromstring(svg.bars("t", "", [("a", "ours", 0.0, 0.0, 0.0, "0")]))
+
+    def test_curves_are_well_formed_and_labels_apart(self):
+        lines = {"ours": ("ours", [(10, 5.0), (1000, 6.0)]), "limit": ("limit", [(10, 5.1), (1000, 6.1)]),
+                 "one point": ("peer", [(100, 7000.0)])}
+        root = xml.etree.ElementTree.fromstring(svg.curves("t", "ns", lines, str))
+        self.assertEqual(len(root.findall(f"{SVG}circle")), 5)
+        labels = {text.text.rsplit(" ", 1)[0]: int(text.get("y")) for text in root.iter(f"{SVG}text")
+                  if text.text.rsplit(" ", 1)[0] in lines}
+        self.assertGreaterEqual(abs(labels["ours"] - labels["limit"]), 13)
+
+    def test_curve_of_one_size_and_one_value(self):
+        xml.etree.ElementTree.fromstring(svg.curves("t", "", {"a": ("ours", [(1, 1.0)])}, str))
+
+    def test_growth_and_bars_of_one_workload_are_two_pictures(self):
+        data = page.Data(pathlib.Path("absent"))
+        one = {"median": 1.0, "min": 1.0, "max": 1.0}
+        data.records = [record("ours", "ours", ns_per_op=one),
+                        record("ours", "ours", n=9, ns_per_op=one),
+                        record("ours", "ours", n=99, ns_per_op=dict.fromkeys(one, 0.0))]
+        self.assertEqual([name for name, *_ in page.charts(data, "s")], ["s-w.svg", "s-w-growth.svg"])
+
+
+class Collected(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.results = pathlib.Path(folder.name) / "results"
+        self.docs = pathlib.Path(folder.name) / "docs"
+        self.results.mkdir()
+
+    def collect(self):
+        page.collect(self.results, self.docs / "performance")
+        return page.Data(self.docs / "performance")
+
+    def write(self, suite, *figures):
+        results = Writer(self.results / f"{suite}.jsonl", suite)
+        for program, values in figures:
+            results.add("w", program, "peer", {"ns_per_op": values}, what="what\tit is")
+        results.missing("gone", "not\ninstalled")
+        results.close()
+
+    def test_figures_survive_the_table(self):
+        self.write("micro", ("a", [3.0, 1.0, 2.0]), ("b", [5]))
+        data = self.collect()
+        first, second = data.records
+        self.assertEqual(first["metrics"], {"ns_per_op": {"median": 2.0, "min": 1.0, "max": 3.0}})
+        self.assertEqual((first["rounds"], second["rounds"]), (3, 1))
+        self.assertEqual(second["metrics"]["ns_per_op"]["max"], 5.0)
+        self.assertEqual(data.what["micro", "w"], "what it is")
+        self.assertEqual(data.missing, [{"suite": "micro", "program": "gone",
+                                         "missing": "not installed"}])
+        self.assertEqual([run["suite"] for run in data.runs], ["micro"])
+
+    def test_suite_that_was_not_run_again_stays(self):
+        self.write("micro", ("a", [1.0]), ("b", [1.0]))
+        self.write("net", ("a", [2.0]))
+        self.collect()
+        (self.results / "net.jsonl").unlink()
+        self.write("micro", ("a", [3.0]))
+        data = self.collect()
+        self.assertEqual([(r["suite"], r["program"]) for r in data.records],
+                         [("micro", "a"), ("net", "a")])
+        self.assertEqual(data.records[0]["metrics"]["ns_per_op"]["median"], 3.0)
+
+    def test_broken_lines_are_named_and_left_out(self):
+        self.write("micro", ("a", [1.0]))
+        with open(self.results / "micro.jsonl", "a") as file:
+            file.write('{"suite": "mic\n[1]\n{"suite": "micro"}\n\n'
+                       '{"suite": "micro", "workload": "w", "program": "c", "metrics": {}}\n')
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            data = self.collect()
+        self.assertEqual([r["program"] for r in data.records], ["a"])
+        self.assertEqual(said.getvalue().count("micro.jsonl:"), 5)
+
+    def test_page_without_any_figures(self):
+        text = page.render(page.Data(self.docs / "performance"))["performance.md"]
+        self.assertIn("not measured", text)
+        self.assertNotIn("{{", text)
+
+    def test_check_tells_what_is_not_as_drawn(self):
+        self.write("micro", ("a", [1.0]))
+        self.collect()
+        page.draw(self.docs)
+        page.check(self.docs)
+        (self.docs / "performance" / "old.svg").write_text("")
+        with open(self.docs / "performance.md", "a") as file:
+            file.write("more")
+        with self.assertRaises(SystemExit) as caught:
+            page.check(self.docs)
+        self.assertIn("performance.md, performance/old.svg", str(caught.exception))
+
+    def test_writer_without_a_path_writes_nothing(self):
+        results = Writer(None, "micro")
+        results.add("w", "a", "ours", {"t": [1]})
+        results.close()
+        self.assertEqual(list(self.results.iterdir()), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
