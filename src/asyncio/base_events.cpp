@@ -535,9 +535,18 @@ namespace {
 constinit thread_local EventLoop* set_loop = nullptr;
 constinit thread_local bool loop_was_set = false;
 
+// Of who asks for a loop on the main thread and has none.
+EventLoopPtr& loop_of_the_process() {
+    static EventLoopPtr loop;
+    return loop;
+}
+
 void forget_loops_in_forked_child() {
     this_thread = {};
     set_loop = nullptr;
+    loop_was_set = false;
+    // It may be what forked: its frames are still on the stack.
+    static_cast<void>(loop_of_the_process().release());
 }
 
 [[maybe_unused]] const int fork_handler =
@@ -566,10 +575,10 @@ EventLoop& get_event_loop() {
         throw RuntimeError(
             "there is no current event loop in this thread; make one with new_event_loop()");
     }
-    static EventLoopPtr of_the_process;
-    of_the_process = new_event_loop();
-    set_event_loop(of_the_process.get());
-    return *of_the_process;
+    EventLoopPtr& loop = loop_of_the_process();
+    loop = new_event_loop();
+    set_event_loop(loop.get());
+    return *loop;
 }
 
 void set_event_loop(EventLoop* loop) noexcept {

@@ -353,3 +353,24 @@ TEST_F(LoopRuns, AForkedChildSeesNoRunningLoop) {
     iterate();
     EXPECT_EQ(status, 0);
 }
+
+// test_fork_not_share_event_loop, test_fork_asyncio_run
+TEST_F(LoopRuns, AForkedChildHasALoopOfItsOwn) {
+    set_event_loop(&loop);
+    int status = -1;
+    loop.call_soon([&] {
+        const pid_t child = fork();
+        if (child == 0) {
+            const bool another = &get_event_loop() != &loop;
+            const int result = run([]() -> Coroutine<int> {
+                co_await sleep(1ms);
+                co_return 42;
+            });
+            _exit(another && result == 42 ? 0 : 1);
+        }
+        waitpid(child, &status, 0);
+    });
+    iterate();
+    EXPECT_EQ(status, 0);
+    set_event_loop(nullptr);
+}
