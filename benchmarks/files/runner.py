@@ -12,9 +12,13 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../net"))
-import runner as B
-from results import Writer, columns
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+from measuring import Lock, Watch, have, median, not_here
+from page.results import Writer, columns
+
+BUILD = os.environ["NETBENCH_BUILD"]
+PYTHON = os.environ.get("PYTHON", "python3")
 
 LIMITS = ("limit_uring", "uring_plain", "uring_depth1", "fio io_uring fixed", "fio io_uring", "fio psync (pread)")
 WHAT = {"rand4k": "4 KiB at a random place, 64 in flight, out of the page cache",
@@ -30,7 +34,7 @@ def fio(engine, mode, path, secs, *more):
 
 def write(rows, jobs, results):
     """The figures for the page; peers that have all cores get a name of their own."""
-    B.not_here(results)
+    not_here(results, BUILD)
     for mode, name, cores, *_ in jobs:
         mine = [r for r in rows if (r["mode"], r["name"], r["cores"]) == (mode, name, cores)]
         program = name if cores == "1 core" else f"{name}, all cores"
@@ -56,7 +60,7 @@ def main():
     ap.add_argument("--retries", type=int, default=3)
     ap.add_argument("--max-other", type=float, default=0.15)
     a = ap.parse_args()
-    path = B.b("file1g")
+    path = os.path.join(BUILD, "file1g")
     if not os.path.exists(path) or os.path.getsize(path) != 1 << 30:
         with open(path, "wb") as f:
             for _ in range(1024):
@@ -64,7 +68,7 @@ def main():
     with open(path, "rb") as f:
         while f.read(1 << 24):
             pass
-    lock = B.Lock(a.lock, a.hold)
+    lock = Lock(a.lock, a.hold)
     jobs = []
     for mode in ("rand4k", "seq1m"):
         def add(name, cmd, cores="1 core", env=None):
@@ -74,21 +78,21 @@ def main():
             proactor_env = {"ASYNCIO_PROACTOR": proactor}
             add(f"ours os.pread {proactor}", [ours, path, mode, str(a.secs)], env=proactor_env)
             add(f"ours seek, readinto {proactor}", [ours, path, mode, str(a.secs), "seek"], env=proactor_env)
-        u = B.b("uring_read")
+        u = os.path.join(BUILD, "uring_read")
         if os.path.exists(u):
             add("limit_uring", [u, path, mode, str(a.secs)])
             add("uring_plain", [u, path, mode, str(a.secs), "plain"])
             add("uring_depth1", [u, path, mode, str(a.secs), "depth=1"])
-        if B.have("fio"):
+        if have("fio"):
             add("fio io_uring fixed", fio("io_uring", mode, path, a.secs, "--fixedbufs", "--registerfiles", "--iodepth_batch_submit=16", "--iodepth_batch_complete_max=64"))
             add("fio io_uring", fio("io_uring", mode, path, a.secs))
             add("fio psync (pread)", fio("psync", mode, path, a.secs))
-        v = B.b("uv_read")
+        v = os.path.join(BUILD, "uv_read")
         if os.path.exists(v):
             add("libuv 4 threads", [v, path, mode, str(a.secs)])
             add("libuv 4 threads", [v, path, mode, str(a.secs)], "all")
-        py = [B.PYTHON, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers/aiofiles_read.py"), path, mode, str(a.secs)]
-        if subprocess.run([B.PYTHON, "-c", "import aiofiles"], capture_output=True).returncode == 0:
+        py = [PYTHON, os.path.join(HERE, "peers/aiofiles_read.py"), path, mode, str(a.secs)]
+        if subprocess.run([PYTHON, "-c", "import aiofiles"], capture_output=True).returncode == 0:
             add("aiofiles", py)
             add("aiofiles", py, "all")
             add("asyncio run_in_executor pread", py + ["executor"])
@@ -103,7 +107,7 @@ def main():
         for mode, name, cores, cmd, env in jobs:
             best = None
             for k in range(a.retries + 1):
-                with lock, B.Watch((0, 1)) as w:
+                with lock, Watch((0, 1)) as w:
                     pre = ["taskset", "-c", "0"] if cores == "1 core" else []
                     import resource
                     g0 = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -145,7 +149,7 @@ def main():
             if v:
                 o = [r["iops"] for r in v]
                 q = [r["cpu_us"] / lim[r["round"]] for r in v if r["round"] in lim]
-                print(f"{name:32}{cores:>8}{statistics.median(o):10.0f}{f'{min(o)}..{max(o)}':>18}{B.median(v, 'mbps'):9.0f}{B.median(v, 'cpu_us'):11.2f}"
+                print(f"{name:32}{cores:>8}{statistics.median(o):10.0f}{f'{min(o)}..{max(o)}':>18}{median(v, 'mbps'):9.0f}{median(v, 'cpu_us'):11.2f}"
                       f"{statistics.median(q) if q else 0:9.2f}{len(v):3}")
 
 

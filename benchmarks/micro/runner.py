@@ -18,14 +18,17 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "page"))
-from results import Writer, columns
+sys.path.insert(0, str(HERE.parent))
+from measuring import busy_share
+from page.results import Writer, columns
 
 # How many operations are counted where the clock is not asked.
 COUNTED = {"gather": 100_000, "timers": 100_000, "sleepers": 100_000, "to_thread_10k": 10_000,
            "wake_latency": 300, "to_thread": 2000, "process_int": 500, "process_1mib": 100,
            "process_int_1000": 1000, "process_busy": 1000}
 
+# What takes more seconds is measured in one round only.
+SLOW = 12
 
 FIGURES = ["ns_per_op", "cpu_ns_per_op", "median_ns", "bytes_per_task", "workers_busy",
            "allocations", "instructions"]
@@ -40,18 +43,6 @@ def rows(path):
 
 def chosen(name, wanted):
     return not wanted or any(name == w or name.startswith(w + "-") for w in wanted.split(","))
-
-
-def busy_share(seconds=0.05):
-    """The share of all processors that is in use by others right now."""
-    def read():
-        with open("/proc/stat") as file:
-            fields = [int(x) for x in file.readline().split()[1:9]]
-        return sum(fields), fields[3] + fields[4]
-    total, idle = read()
-    time.sleep(seconds)
-    total_after, idle_after = read()
-    return 1 - (idle_after - idle) / max(1, total_after - total)
 
 
 def wait_until_quiet(patience):
@@ -172,7 +163,7 @@ def find_peers(options, results):
 
 
 def measure(peers, workloads, options, results):
-    samples, missing = collections.defaultdict(list), set()
+    samples, missing, slow = collections.defaultdict(list), set(), set()
     counting = options.allocations or options.instructions
     for workload, n, least, cores, *_ in workloads:
         if options.instructions and cores != "1":
@@ -181,14 +172,17 @@ def measure(peers, workloads, options, results):
             for peer in peers:
                 for c in {"1": [1], "2": [2], "both": [1, 2]}[cores][:1 if counting else 2]:
                     label = f"{workload}/{c}cpu" if cores == "both" and not counting else workload
-                    if (peer.name, workload) in missing:
+                    if (peer.name, workload) in missing or (peer.name, label) in slow:
                         continue
+                    began = time.monotonic()
                     if counting:
                         count = COUNTED.get(workload, 20_000)
                         figures, error = peer.count(workload, count, options)
                     else:
                         count = max(int(n) // peer.divisor, int(least))
                         figures, error = peer.time(workload, count, c, options)
+                    if time.monotonic() - began > SLOW:
+                        slow.add((peer.name, label))
                     if figures is None:
                         missing.add((peer.name, workload))
                         if error != "exit 3":

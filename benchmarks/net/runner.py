@@ -6,15 +6,12 @@ another, reads the server's CPU time (utime+stime of its whole process tree), an
 one line of JSON.  Peers are interleaved: A B C A B C ...
 """
 import argparse
-import fcntl
 import glob
 import json
 import os
 import random
 import re
-import resource
 import shlex
-import shutil
 import signal
 import socket
 import statistics
@@ -24,12 +21,13 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "page"))
-from results import Writer, columns
+sys.path.insert(0, os.path.dirname(HERE))
+from measuring import TICK, Lock, Watch, have, median, not_here
+from page.results import Writer, columns
+
 BUILD = os.environ["NETBENCH_BUILD"]
 PYTHON = os.environ.get("PYTHON", "python3")
 PYTHON_NEW = os.environ.get("PYTHON_NEW")      # a second, newer interpreter, if there is one
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 # ---------------------------------------------------------------- processes and their cost
@@ -57,29 +55,6 @@ def cpu_seconds(pids):
         user += int(f[11])
         system += int(f[12])
     return user / TICK, system / TICK
-
-
-def core_times():
-    """busy seconds of all cores together, and stolen seconds."""
-    f = [int(x) for x in open("/proc/stat").readline().split()[1:9]]
-    return (sum(f) - f[3] - f[4] - f[7]) / TICK, f[7] / TICK
-
-
-def core_speed(core):
-    """Time of a fixed piece of work on one core, in ms: shows a core slowed from outside."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    best = min(_work() for _ in range(3))
-    os.sched_setaffinity(0, before)
-    return best
-
-
-def _work():
-    t = time.perf_counter()
-    x = 1
-    for _ in range(30000):
-        x = (x * 3 + 1) & 0xFFFFFFFF
-    return (time.perf_counter() - t) * 1e3
 
 
 def port_free():
@@ -130,49 +105,6 @@ class Server:
                 pass
 
 
-class Lock:
-    """Several users of one machine: a lock file is held around each measurement, and kept
-    from one to the next for up to `hold` seconds before it is offered to others."""
-    def __init__(self, path, hold=0.0):
-        self.f = open(path, "a") if path else None
-        self.hold, self.since = hold, None
-
-    def __enter__(self):
-        if self.f and self.since is None:
-            fcntl.flock(self.f, fcntl.LOCK_EX)
-            self.since = time.monotonic()
-
-    def __exit__(self, *a):
-        if self.f and time.monotonic() - self.since >= self.hold:
-            self.release()
-
-    def release(self):
-        if self.f and self.since is not None:
-            fcntl.flock(self.f, fcntl.LOCK_UN)
-            self.since = None
-            time.sleep(0.3)
-
-
-class Watch:
-    """What else the machine did during a measurement, and how fast the cores were."""
-    def __init__(self, cores):
-        self.cores = cores
-
-    def __enter__(self):
-        self.speed0 = [core_speed(c) for c in self.cores]
-        self.busy0, self.steal0 = core_times()
-        self.t0 = time.time()
-        return self
-
-    def __exit__(self, *a):
-        self.wall = time.time() - self.t0
-        self.busy, self.steal = (y - x for x, y in zip((self.busy0, self.steal0), core_times()))
-        self.speed = [max(a, core_speed(c)) for a, c in zip(self.speed0, self.cores)]
-
-    def note(self):
-        return {"core_ms": [round(x, 2) for x in self.speed], "steal": round(self.steal / self.wall, 3)}
-
-
 # ---------------------------------------------------------------- the peers
 def b(name):
     return os.path.join(BUILD, name)
@@ -180,10 +112,6 @@ def b(name):
 
 def s(name):
     return os.path.join(HERE, name)
-
-
-def have(*paths):
-    return all(os.path.exists(p) or shutil.which(p) for p in paths)
 
 
 def echo_servers():
@@ -257,11 +185,6 @@ def quiet_measure(measure, command, load, a, lock):
 
 
 # ---------------------------------------------------------------- tables
-def median(rows, key):
-    v = [r[key] for r in rows if key in r]
-    return statistics.median(v) if v else float("nan")
-
-
 def table(rows, title):
     """Medians for each server, and ratios to the two limits.  The CPU ratio is the median
     of the ratios inside a round, so that a machine that changes speed cancels out."""
@@ -286,13 +209,6 @@ def table(rows, title):
               f"{median(r, 'srv_util'):6.2f}{ratio(n, 'limit_uring')}{ratio(n, 'limit_epoll')}{len(r):3}{sum(x.get('errors', 0) for x in r):4}")
 
 
-def not_here(results):
-    """Says what benchmarks/run could not build."""
-    with open(b("missing.tsv")) as f:
-        for line in f:
-            results.missing(*line.rstrip("\n").split("\t"))
-
-
 def write(rows, results):
     """The figures of one load, for the page."""
     for name in dict.fromkeys(r["server"] for r in rows):
@@ -302,7 +218,8 @@ def write(rows, results):
             results.missing(f"{name}, {load}", next(r["error"] for r in rows if r["server"] == name))
             continue
         group = {"ours": "ours", "limit": "limit"}.get(name.split("_")[0], "peer")
-        results.add(load, name, group, columns(mine, "rps", "srv_user_us", "srv_cpu_us", "p50_us", "p99_us"))
+        results.add(load, name, group, columns(mine, "rps", "srv_user_us", "srv_cpu_us", "p50_us", "p99_us"),
+                    what="{conns} connections, {msg} B each".format(**mine[0]))
 
 
 def parse_echo_load(text):
@@ -355,7 +272,7 @@ def main():
     lock = Lock(a.lock, a.hold)
     every = open(a.rows, "a") if a.rows else None
     results = Writer(a.out, "net")
-    not_here(results)
+    not_here(results, BUILD)
     for title, load in loads.items():
         rows = []
         for rnd in range(a.round_base, a.round_base + a.rounds):

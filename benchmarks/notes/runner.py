@@ -12,8 +12,8 @@ import resource
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "page"))
-from results import Writer, columns
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from page.results import Writer, columns
 
 SECONDS = 3.4  # of each sleep
 PART = re.compile(r"(sequential|concurrent) (cpu|io) +([\d.]+) +[\d.]+x")

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Draws docs/performance.md and its charts from the figures of the benchmarks.
 
     page.py collect RESULTS DOCS/performance   condenses what the runners left into tables
@@ -28,6 +29,8 @@ TABLES = {
 }
 # What a figure is called, and how it is written.
 METRICS = {
+    "ns": "time of one",
+    "bytes": "bytes of one",
     "ns_per_op": "time per operation",
     "cpu_ns_per_op": "processor time per operation",
     "median_ns": "median latency",
@@ -147,15 +150,15 @@ def number(value):
 
 def amount(metric, value):
     """A figure with its unit."""
-    if metric in ("ns_per_op", "cpu_ns_per_op") or metric.endswith("_ns"):
+    if metric.removeprefix("cpu_") in ("ns", "ns_per_op") or metric.endswith("_ns"):
         for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
             if value >= size:
                 return f"{number(value / size)} {unit}"
         return f"{number(value)} ns"
-    for ending, unit in (("_us", "µs"), ("_ms", "ms"), ("_s", "s"), ("bytes_per_task", "B")):
-        if metric.endswith(ending):
+    for ending, unit in (("us", "µs"), ("ms", "ms"), ("s", "s")):
+        if metric.endswith("_" + ending):
             return f"{number(value)} {unit}"
-    return number(value)
+    return number(value) + (" B" if metric.startswith("bytes") else "")
 
 
 def file_name(*words):
@@ -295,6 +298,20 @@ def section_numbers(data, suite):
     return table(["", "Program", "Figure"], rows) if rows else "Not measured."
 
 
+def section_matrix(data, suite, metric):
+    """One figure of every program in every workload."""
+    of_suite = [r for r in data.records if r["suite"] == suite and metric in r["metrics"]
+                and "n" not in r]
+    if not of_suite:
+        return "Not measured."
+    figures = {(r["program"], r["workload"]): number(median(r["metrics"][metric]))
+               for r in of_suite}
+    workloads = list(dict.fromkeys(r["workload"] for r in of_suite))
+    return table(["Program", *workloads],
+                 [[program, *(figures.get((program, w), "") for w in workloads)]
+                  for program in dict.fromkeys(r["program"] for r in of_suite)])
+
+
 def render(data):
     """{path below docs: text} of all that is drawn."""
     files = {}
@@ -307,11 +324,13 @@ def render(data):
         return "\n\n".join(images) or "Not measured."
 
     def fill(match):
-        kind, _, suite = match[1].partition(":")
+        kind, suite, metric = (match[1].split(":") + ["", ""])[:3]
         if kind == "charts":
             return section_charts(suite)
         if kind == "numbers":
             return section_numbers(data, suite)
+        if kind == "matrix":
+            return section_matrix(data, suite, metric)
         return {"targets": section_targets, "machine": section_machine, "runs": section_runs,
                 "missing": section_missing}[kind](data)
 

@@ -186,6 +186,14 @@ class Collected(unittest.TestCase):
         self.assertEqual([r["program"] for r in data.records], ["a"])
         self.assertEqual(said.getvalue().count("micro.jsonl:"), 5)
 
+    def test_matrix_leaves_gaps_where_nothing_was_measured(self):
+        self.write("net", ("a", [1.0]), ("b", [250.0]))
+        data = self.collect()
+        data.records.append(record("b", "peer", "other", ns_per_op=3.0) | {"suite": "net"})
+        self.assertEqual(page.section_matrix(data, "net", "ns_per_op").splitlines()[2:],
+                         ["| a | 1 |  |", "| b | 250 | 3 |"])
+        self.assertEqual(page.section_matrix(data, "net", "rps"), "Not measured.")
+
     def test_page_without_any_figures(self):
         text = page.render(page.Data(self.docs / "performance"))["performance.md"]
         self.assertIn("not measured", text)
