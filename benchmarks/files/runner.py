@@ -40,6 +40,8 @@ def write(rows, jobs, results):
         program = name if cores == "1 core" else f"{name}, all cores"
         group = "ours" if name.startswith("ours") else "limit" if name in LIMITS else "peer"
         good = [r for r in mine if "error" not in r]
+        for r in good:
+            results.noticed(r["other"])
         if good:
             shown = ("iops", "mbps") if mode == "rand4k" else ("mbps", "iops")
             results.add(mode, program, group, columns(good, *shown, "cpu_us"), what=WHAT[mode])

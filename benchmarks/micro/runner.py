@@ -201,6 +201,9 @@ def write(samples, peers, workloads, results):
     groups = {peer.name: peer.group for peer in peers}
     for (program, label), figures in samples.items():
         metric, what = shown[label.split("/")[0]]
+        for one in figures:
+            if "busy" in one:
+                results.noticed(one["busy"])
         values = columns(figures, *dict.fromkeys([metric, *FIGURES]))
         results.add(label, program, groups[program], values, what=what)
 

@@ -48,8 +48,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=1, help="of a minute each")
     parser.add_argument("--out", help="where to leave the figures for the page")
     options = parser.parse_args()
-    runs = [measure(os.path.abspath(options.program)) for _ in range(options.rounds)]
     results = Writer(options.out, "notes")
+    runs = [measure(os.path.abspath(options.program)) for _ in range(options.rounds)]
     for name in runs[0]:
         values = columns(runs, name)
         results.add(name, "asyncio.cpp", "ours", values)

@@ -25,7 +25,7 @@ TABLES = {
                     "min", "max"],
     "workloads.tsv": ["suite", "workload", "what"],
     "missing.tsv": ["suite", "program", "missing"],
-    "runs.tsv": ["suite", "date", "commit", "command", "seconds", "load"],
+    "runs.tsv": ["suite", "date", "commit", "command", "seconds", "busy"],
 }
 # What a figure is called, and how it is written.
 METRICS = {
@@ -97,7 +97,9 @@ def read_table(path):
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\"))
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
+        # Tables of an earlier day may lack a column.
+        return [dict.fromkeys(TABLES[path.name], "") | row for row in rows]
 
 
 def collect(results, folder):
@@ -279,9 +281,26 @@ def section_machine(data):
     return table(["", ""], rows)
 
 
+def share(text):
+    return f"{100 * float(text):.0f} %" if text else ""
+
+
+def section_caution(data):
+    """Says so where the figures are those of a quick look."""
+    rounds = {}
+    for r in data.records:
+        rounds[r["suite"]] = max(r["rounds"], rounds.get(r["suite"], 0))
+    once = [f"`{suite}`" for suite, n in rounds.items()
+            if n < 3 and suite not in ("allocations", "notes")]
+    crowded = [f"`{r['suite']}`" for r in data.runs if r["busy"] and float(r["busy"]) > 0.1]
+    said = [f"fewer than three rounds of {', '.join(once)}"] if once else []
+    said += [f"a machine that had other work during {', '.join(crowded)}"] if crowded else []
+    return f"> **A quick look, not a measurement:** {'; '.join(said)}.\n\n" if said else ""
+
+
 def section_runs(data):
-    return table(["Suite", "Date (UTC)", "Commit", "Load at the start", "Seconds", "Command"],
-                 [(r["suite"], r["date"], r["commit"], r["load"], r["seconds"],
+    return table(["Suite", "Date (UTC)", "Commit", "Busy with others", "Seconds", "Command"],
+                 [(r["suite"], r["date"], r["commit"], share(r["busy"]), r["seconds"],
                    f"`{r['command']}`") for r in data.runs]) if data.runs else "Nothing was run."
 
 
@@ -331,8 +350,8 @@ def render(data):
             return section_numbers(data, suite)
         if kind == "matrix":
             return section_matrix(data, suite, metric)
-        return {"targets": section_targets, "machine": section_machine, "runs": section_runs,
-                "missing": section_missing}[kind](data)
+        return {"caution": section_caution, "targets": section_targets, "runs": section_runs,
+                "machine": section_machine, "missing": section_missing}[kind](data)
 
     text = (HERE / "performance.md.in").read_text(encoding="utf-8")
     files["performance.md"] = re.sub(r"\{\{([\w:]+)\}\}", fill, text)

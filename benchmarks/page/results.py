@@ -2,10 +2,11 @@
 
 A line of JSON each:
 
-    {"suite", "run": {"date", "commit", "command", "seconds", "load"}}
+    {"suite", "run": {"date", "commit", "command", "seconds", "busy"}}
     {"suite", "workload", "program", "group", "rounds", "n"?, "what"?, "metrics"}
     {"suite", "program", "missing": reason}
 
+`busy` is the share of the machine that others took meanwhile, the median of the measurements.
 `group` is ours, limit (a program that only shows what the machine can do) or peer. `n` is the
 size in a workload that grows. The first of `metrics` is the one to show; each is a number, or
 {"median", "min", "max"} of the rounds.
@@ -45,7 +46,7 @@ class Writer:
 
     def __init__(self, path, suite):
         self.path, self.suite, self.lines = path and pathlib.Path(path), suite, []
-        self.load = os.getloadavg()[0]  # what else the machine does
+        self.others = []
         self.began, self.date = time.monotonic(), time.strftime("%Y-%m-%d %H:%M", time.gmtime())
 
     def close(self):
@@ -53,7 +54,8 @@ class Writer:
             return
         run = {"date": self.date, "commit": commit(),
                "command": os.environ.get("BENCHMARK_COMMAND", ""),
-               "seconds": round(time.monotonic() - self.began), "load": round(self.load, 2)}
+               "seconds": round(time.monotonic() - self.began),
+               "busy": round(statistics.median(self.others), 3) if self.others else ""}
         lines = [{"suite": self.suite, "run": run}, *self.lines]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -69,6 +71,10 @@ class Writer:
             line["what"] = what
         line["metrics"] = {name: summary(values) for name, values in samples.items()}
         self.lines.append(line)
+
+    def noticed(self, share):
+        """What others took of the machine during one measurement."""
+        self.others.append(share)
 
     def missing(self, program, reason):
         self.lines.append({"suite": self.suite, "program": program, "missing": reason})

@@ -211,6 +211,18 @@ class Collected(unittest.TestCase):
             page.check(self.docs)
         self.assertIn("performance.md, performance/old.svg", str(caught.exception))
 
+    def test_quick_look_says_so(self):
+        self.write("micro", ("a", [1.0, 1.0, 1.0]))
+        self.assertEqual(page.section_caution(self.collect()), "")
+        results = Writer(self.results / "net.jsonl", "net")
+        results.add("w", "a", "ours", {"rps": [1]})
+        for share in (0.0, 0.4, 0.5):
+            results.noticed(share)
+        results.close()
+        said = page.section_caution(self.collect())
+        self.assertIn("fewer than three rounds of `net`", said)
+        self.assertIn("other work during `net`", said)
+
     def test_writer_without_a_path_writes_nothing(self):
         results = Writer(None, "micro")
         results.add("w", "a", "ours", {"t": [1]})
