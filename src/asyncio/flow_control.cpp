@@ -67,12 +67,20 @@ bool ProtocolSlot::eof_received() {
 std::size_t ProtocolSlot::fill_buffer(std::string_view data) {
     const std::shared_ptr<BaseProtocol> keep = protocol_;
     auto& protocol = static_cast<BufferedProtocol&>(*protocol_);
+    asking_ = true;
     const std::span<std::byte> buffer = protocol.get_buffer(data.size());
     if (buffer.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
+    asking_ = false;
     const std::size_t count = std::min(buffer.size(), data.size());
     std::memcpy(buffer.data(), data.data(), count);
     protocol.buffer_updated(count);
     return count;
+}
+
+const char* ProtocolSlot::failure() const noexcept {
+    if (!buffered_) return "Fatal error: protocol.data_received() call failed.";
+    return asking_ ? "Fatal error: protocol.get_buffer() call failed."
+                   : "Fatal error: protocol.buffer_updated() call failed.";
 }
 
 }  // namespace asyncio::detail

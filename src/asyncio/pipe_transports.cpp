@@ -161,8 +161,7 @@ std::string_view ReadPipeTransport::take_input(std::string_view data) {
     try {
         return protocol_.receive(data, [this] { return !is_reading(); });
     } catch (...) {
-        fatal_error(current_error_unless_fatal(),
-                    "Fatal error: protocol.data_received() call failed.");
+        fatal_error(current_error_unless_fatal(), protocol_.failure());
         return {};
     }
 }
@@ -294,7 +293,6 @@ void WritePipeTransport::force_close(std::exception_ptr error) {
     if (lost_ || dropped_) return;
     closing_ = true;
     dropped_ = true;
-    ++lost_count_;
     if (unsent_ != nullptr) {
         unsent_->drop();
         unsent_->cancel(proactor());

@@ -43,6 +43,9 @@ class ProtocolSlot {
         return data;
     }
 
+    // What to report of a receive() that threw.
+    [[nodiscard]] const char* failure() const noexcept;
+
   private:
     [[nodiscard]] ConnectionProtocol& connection() const noexcept {
         return static_cast<ConnectionProtocol&>(*protocol_);
@@ -51,6 +54,7 @@ class ProtocolSlot {
 
     std::shared_ptr<BaseProtocol> protocol_;
     bool buffered_ = false;
+    bool asking_ = false;  // a BufferedProtocol for memory
 };
 
 }  // namespace asyncio::detail

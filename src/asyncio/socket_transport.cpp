@@ -102,8 +102,7 @@ std::string_view SocketTransport::take_input(std::string_view data) {
     try {
         return protocol_.receive(data, [this] { return !is_reading(); });
     } catch (...) {
-        fatal_error(current_error_unless_fatal(),
-                    "Fatal error: protocol.data_received() call failed.");
+        fatal_error(current_error_unless_fatal(), protocol_.failure());
         return {};
     }
 }

@@ -1,6 +1,7 @@
 // Socket transports and their protocols: CPython's test_transports.py, test_protocols.py,
 // test_buffered_proto.py and test_selector_events.py (SelectorSocketTransportTests).
 #include <support/stream_fixture.hpp>
+#include <support/turns.hpp>
 
 namespace {
 
@@ -205,6 +206,19 @@ TEST_F(Transports, AnErrorOfTheProtocolEndsTheConnection) {
     EXPECT_EQ(take_reports(), Events{"Fatal error: protocol.data_received() call failed."});
 }
 
+TEST_F(Transports, AnErrorOutOfEofReceivedEndsTheConnection) {
+    struct Fails : Recorder {
+        bool eof_received() override { throw ValueError("in eof_received"); }
+    };
+    run([&]() -> Coroutine<void> {
+        auto c = co_await connected([] { return std::make_shared<Fails>(); });
+        c.peer.shutdown(SHUT_WR);
+        co_await c.protocol->done;
+        EXPECT_EQ(c.protocol->events, (Events{"made", "lost ValueError"}));
+    });
+    EXPECT_EQ(take_reports(), Events{"Fatal error: protocol.eof_received() call failed."});
+}
+
 // semantics.md 124
 TEST_F(Transports, AResetReachesConnectionLostAndNobodyElse) {
     run([&]() -> Coroutine<void> {
@@ -297,8 +311,9 @@ TEST_F(Transports, WritelinesInOneGo) {
                               return "a number that is not short: " + std::to_string(i) + "; ";
                           });
         c.transport->writelines(made);
-        EXPECT_EQ(drain(c.peer), "of ita number that is not short: 1; a number that is not "
-                                 "short: 2; a number that is not short: 3; ");
+        EXPECT_EQ(drain(c.peer),
+                  "of ita number that is not short: 1; a number that is not "
+                  "short: 2; a number that is not short: 3; ");
         c.transport->close();
         co_await c.protocol->done;
     });
@@ -381,6 +396,23 @@ TEST_F(Transports, CloseIsNextIterationAtTheEarliest) {
             (void)drain(c.peer, &over);
             return over;
         });
+    });
+}
+
+TEST_F(Transports, NothingElseHappensAfterClose) {
+    run([&]() -> Coroutine<void> {
+        auto c = co_await connected();
+        c.transport->close();
+        c.transport->write_eof();
+        c.transport->resume_reading();
+        EXPECT_FALSE(c.transport->is_reading());
+        put(c.peer, "too late");
+        co_await c.protocol->done;
+        c.transport->close();
+        c.transport->abort();
+        co_await turns(2);
+        EXPECT_EQ(c.protocol->events, (Events{"made", "lost"}));
+        EXPECT_EQ(c.protocol->received, "");
     });
 }
 
@@ -522,7 +554,11 @@ class Buffered : public BufferedProtocol {
   public:
     explicit Buffered(std::size_t size) : memory(size) {}
     void connection_made(std::shared_ptr<Transport> made) override { transport = std::move(made); }
-    std::span<std::byte> get_buffer(std::size_t) override { return memory; }
+    std::span<std::byte> get_buffer(std::size_t) override {
+        if (on_get) on_get();
+        return memory;
+    }
+    bool eof_received() override { return keep_open; }
     void buffer_updated(std::size_t count) override {
         received.append(reinterpret_cast<const char*>(memory.data()), count);
         if (on_update) on_update();
@@ -534,7 +570,8 @@ class Buffered : public BufferedProtocol {
     }
     std::vector<std::byte> memory;
     std::string received, lost;
-    std::function<void()> on_update;
+    bool keep_open = false;
+    std::function<void()> on_get, on_update;
     std::shared_ptr<Transport> transport;
     Future<void> done;
 };
@@ -573,7 +610,65 @@ TEST_F(Transports, ABufferOfNoSizeIsAnError) {
         co_await protocol->done;
         EXPECT_EQ(protocol->lost, "RuntimeError: get_buffer() returned an empty buffer");
     });
-    EXPECT_EQ(take_reports().size(), 1U);
+    EXPECT_EQ(take_reports(), Events{"Fatal error: protocol.get_buffer() call failed."});
+}
+
+TEST_F(Transports, AnErrorOfABufferedProtocolSaysWhichCall) {
+    const auto fail = [] { throw ValueError("no"); };
+    run([&]() -> Coroutine<void> {
+        for (const bool asking : {true, false}) {
+            auto [ours, theirs] = socketpair();
+            auto [transport, protocol] = co_await loop.create_connection(
+                [] { return std::make_shared<Buffered>(10); }, {.sock = std::move(ours)});
+            (asking ? protocol->on_get : protocol->on_update) = fail;
+            put(theirs, "x");
+            co_await protocol->done;
+            EXPECT_EQ(protocol->lost, "ValueError: no");
+        }
+    });
+    EXPECT_EQ(take_reports(), (Events{"Fatal error: protocol.get_buffer() call failed.",
+                                      "Fatal error: protocol.buffer_updated() call failed."}));
+}
+
+TEST_F(Transports, ABufferedProtocolMayStayOpenAfterTheEnd) {
+    run([&]() -> Coroutine<void> {
+        auto [ours, theirs] = socketpair();
+        auto [transport, protocol] = co_await loop.create_connection(
+            [] { return std::make_shared<Buffered>(10); }, {.sock = std::move(ours)});
+        protocol->keep_open = true;
+        put(theirs, "x");
+        theirs.shutdown(SHUT_WR);
+        co_await until([&p = *protocol] { return p.received == "x"; });
+        co_await turns(5);
+        EXPECT_FALSE(transport->is_closing());
+        transport->write("y");
+        EXPECT_EQ(drain(theirs), "y");
+        transport->close();
+        co_await protocol->done;
+    });
+}
+
+TEST_F(Transports, SetProtocolOfTheOtherKind) {
+    run([&]() -> Coroutine<void> {
+        auto c = co_await connected();
+        put(c.peer, "one");
+        co_await until([&] { return c.protocol->received == "one"; });
+        auto buffered = std::make_shared<Buffered>(2);
+        // From the middle of a delivery: the rest of it is for the next one already.
+        auto last = make_recorder();
+        buffered->on_update = [&] {
+            if (buffered->received == "wo, t") c.transport->set_protocol(last);
+            buffered->memory.resize(3);
+        };
+        c.transport->set_protocol(buffered);
+        put(c.peer, "wo, three");
+        co_await until([&] { return last->received == "hree"; });
+        EXPECT_EQ(buffered->received, "wo, t");
+        c.transport->close();
+        co_await last->done;
+        EXPECT_EQ(last->events, Events{"lost"});
+        c.protocol->transport.reset();
+    });
 }
 
 }  // namespace
