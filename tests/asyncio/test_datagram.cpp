@@ -115,6 +115,106 @@ TEST_F(Datagrams, ErrorsLeaveTheEndpointOpen) {
     });
 }
 
+// test_datagram_send_to_non_listening_address
+TEST_F(Datagrams, SendingToNobodyDoesNotStopTheReceiving) {
+    run([&]() -> Coroutine<void> {
+        auto [one, at_one] = co_await bound();
+        auto [two, at_two] = co_await bound();
+        auto [nobody, at_nobody] = co_await bound();
+        const auto address = [](const auto& transport) {
+            return *transport->template get_extra_info<SocketAddress>("sockname");
+        };
+        const SocketAddress gone = address(nobody);
+        nobody->abort();
+        co_await at_nobody->done;
+        one->sendto("a", address(two));
+        co_await until([&p = *at_two] { return p.received.size() == 1; });
+        one->sendto("b", gone);
+        co_await sleep(0);
+        two->sendto("c", address(one));
+        co_await until([&p = *at_one] { return p.received.size() == 1; });
+        EXPECT_EQ(at_one->received[0], "c");
+        one->close();
+        two->close();
+        co_await at_one->done;
+        co_await at_two->done;
+    });
+}
+
+TEST_F(Datagrams, WritesToALostOneAreDroppedWithAWarning) {
+    std::vector<std::string> warnings;
+    LogSink before =
+        set_log_sink([&](LogLevel, std::string_view text) { warnings.emplace_back(text); });
+    run([&]() -> Coroutine<void> {
+        auto [server, at_server] = co_await bound();
+        auto [client, at_client] =
+            co_await loop.create_datagram_endpoint(make, {.remote_addr = where(server)});
+        client->close();
+        for (int i = 0; i < 4; ++i) client->sendto("dropped");
+        EXPECT_EQ(warnings, std::vector<std::string>());
+        client->sendto("dropped");
+        EXPECT_EQ(warnings, std::vector<std::string>{"socket.send() raised exception."});
+        co_await at_client->done;
+        co_await sleep(0);
+        EXPECT_EQ(at_server->received.size(), 0U);
+        server->close();
+        co_await at_server->done;
+    });
+    set_log_sink(before);
+}
+
+TEST_F(Datagrams, AbortDropsWhatIsQueued) {
+    run([&]() -> Coroutine<void> {
+        auto [ours, theirs] = socketpair(AF_UNIX, SOCK_DGRAM);
+        auto [transport, protocol] =
+            co_await loop.create_datagram_endpoint(make, {.sock = std::move(ours)});
+        while (transport->get_write_buffer_size() == 0) transport->sendto("x");
+        transport->abort();
+        transport->abort();
+        EXPECT_TRUE(transport->is_closing());
+        EXPECT_EQ(transport->get_write_buffer_size(), 0U);
+        co_await protocol->done;
+        EXPECT_EQ(protocol->events, std::vector<std::string>{"lost"});
+        EXPECT_EQ(transport->get_protocol(), nullptr);
+    });
+}
+
+TEST_F(Datagrams, ErrorsOfQueuedOnesAreTold) {
+    run([&]() -> Coroutine<void> {
+        auto [ours, theirs] = socketpair(AF_UNIX, SOCK_DGRAM);
+        auto [transport, protocol] =
+            co_await loop.create_datagram_endpoint(make, {.sock = std::move(ours)});
+        while (transport->get_write_buffer_size() == 0) transport->sendto("x");
+        theirs.close();
+        co_await until([&t = *transport] { return t.get_write_buffer_size() == 0; });
+        EXPECT_THAT(protocol->events, ::testing::Contains("ConnectionRefusedError"));
+        EXPECT_FALSE(transport->is_closing());
+        transport->close();
+        co_await protocol->done;
+        EXPECT_EQ(protocol->events.back(), "lost");
+    });
+}
+
+TEST_F(Datagrams, OverIPv6) {
+    run([&]() -> Coroutine<void> {
+        const auto outcome = co_await try_(loop.create_datagram_endpoint(
+            make, {.local_addr = HostPort("::1", 0), .family = AF_INET6}));
+        if (!outcome) co_return;  // there is none here
+        auto [server, at_server] = outcome.value();
+        at_server->answer = true;
+        auto [client, at_client] =
+            co_await loop.create_datagram_endpoint(make, {.remote_addr = where(server)});
+        client->sendto("xxx");
+        co_await until([&p = *at_client] { return p.received.size() == 1; });
+        EXPECT_EQ(at_client->received[0], "re: xxx");
+        EXPECT_EQ(client->get_extra_info<SocketAddress>("sockname")->family(), AF_INET6);
+        client->close();
+        server->close();
+        co_await at_client->done;
+        co_await at_server->done;
+    });
+}
+
 TEST_F(Datagrams, AnErrorOfTheProtocolEndsIt) {
     run([&]() -> Coroutine<void> {
         auto [server, at_server] = co_await bound();

@@ -209,11 +209,15 @@ TEST_F(FdTest, TheDescriptorOfADatagramTransportIsNobodyElses) {
     }));
 }
 
+// test_add_fds_after_closing, test_remove_fds_after_closing
 TEST_F(FdTest, OfAClosedLoop) {
     loop.add_reader(b, [] {});
+    loop.add_writer(b, [] {});
     close();
     EXPECT_THROW(loop.add_reader(b, [] {}), RuntimeError);
+    EXPECT_THROW(loop.add_writer(b, [] {}), RuntimeError);
     EXPECT_FALSE(loop.remove_reader(b));
+    EXPECT_FALSE(loop.remove_writer(b));
 }
 
 TEST_F(FdTest, AReaderThatWaitsWhenTheLoopClosesIsDropped) {

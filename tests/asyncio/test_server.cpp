@@ -194,6 +194,18 @@ TEST_F(Servers, TheLoopClosesUnderIt) {
     EXPECT_TRUE(server->sockets().empty());
 }
 
+TEST_F(Servers, AClosedOneIsFoundByNobody) {
+    run([&]() -> Coroutine<void> {
+        Server server = co_await start_server(echo, "127.0.0.1", 0);
+        const SocketAddress at = server.sockets().at(0).getsockname();
+        co_await expect_served(server);
+        server.close();
+        const auto refused = co_await try_(open_connection(at.host(), at.port()));
+        EXPECT_TRUE(holds_exception<ConnectionRefusedError>(refused.exception()));
+        co_await server.wait_closed();
+    });
+}
+
 // ---- where it listens ----------------------------------------------------------------------
 
 TEST_F(Servers, SeveralHostsOnOnePort) {
@@ -226,12 +238,51 @@ TEST_F(Servers, EveryInterfaceOfBothFamilies) {
     });
 }
 
+// test_create_server_trsock
+TEST_F(Servers, SocketsMayBeAskedButNotMadeToBlock) {
+    run([&]() -> Coroutine<void> {
+        Server server = co_await start_server(echo, "127.0.0.1", 0);
+        const TransportSocket socket = server.sockets().at(0);
+        EXPECT_EQ(socket.getsockname().host(), "127.0.0.1");
+        EXPECT_EQ(socket.getsockopt(SOL_SOCKET, SO_REUSEPORT), 0);
+        EXPECT_FALSE(socket.get_inheritable());
+        EXPECT_THROW(socket.settimeout(1), ValueError);
+        socket.settimeout(0);
+        EXPECT_EQ(socket.gettimeout(), 0);
+        EXPECT_THROW(socket.setblocking(true), ValueError);
+        socket.setblocking(false);
+        EXPECT_EQ(&server.get_loop(), &loop);
+        co_await end(server);
+    });
+}
+
+// All who came before the loop looked.
+TEST_F(Servers, ManyAtOnceAreAllServed) {
+    run([&]() -> Coroutine<void> {
+        constexpr int count = 90;
+        Server server = co_await start_server(echo, "127.0.0.1", 0, {.backlog = count});
+        const SocketAddress at = server.sockets().at(0).getsockname();
+        std::vector<Socket> clients;
+        for (int i = 0; i < count; ++i) {
+            clients.push_back(Socket::create(AF_INET, SOCK_STREAM));
+            static_cast<void>(::connect(clients.back().fileno(), at.data(), at.size()));
+        }
+        for (const Socket& client : clients) {
+            co_await loop.sock_sendall(client, "x");
+            EXPECT_EQ(co_await loop.sock_recv(client, 10), "x");
+        }
+        clients.clear();
+        co_await end(server);
+    });
+}
+
 TEST_F(Servers, TwoShareAPort) {
     run([&]() -> Coroutine<void> {
         Server first = co_await start_server(echo, "127.0.0.1", 0, {.reuse_port = true});
         Server second =
             co_await start_server(echo, "127.0.0.1", port_of(first), {.reuse_port = true});
         EXPECT_EQ(port_of(first), port_of(second));
+        EXPECT_EQ(first.sockets().at(0).getsockopt(SOL_SOCKET, SO_REUSEPORT), 1);
         for (int i = 0; i < 20; ++i) co_await expect_served(first);
         co_await end(first);
         for (int i = 0; i < 5; ++i) co_await expect_served(second);

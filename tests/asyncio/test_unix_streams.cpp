@@ -144,8 +144,46 @@ TEST_F(UnixStreams, BadArguments) {
             ::testing::StartsWith("ValueError: A UNIX Domain Stream Socket was expected"));
         EXPECT_EQ(co_await error_of(open_unix_connection(path, {.server_hostname = "x"})),
                   "ValueError: server_hostname is only meaningful with ssl");
+        EXPECT_EQ(co_await error_of(open_unix_connection(path, {.ssl_handshake_timeout = 1s})),
+                  "ValueError: ssl_handshake_timeout is only meaningful with ssl");
+    });
+}
+
+TEST_F(UnixStreams, BadArgumentsOfServers) {
+    run([&]() -> Coroutine<void> {
+        const auto error_of = [](auto coroutine) -> Coroutine<std::string> {
+            auto outcome = co_await try_(std::move(coroutine));
+            co_return describe_exception(outcome.exception());
+        };
+        EXPECT_EQ(co_await error_of(start_unix_server(echo, UnixServerOptions{})),
+                  "ValueError: path was not specified, and no sock specified");
+        EXPECT_EQ(co_await error_of(start_unix_server(
+                      echo, path, {.sock = Socket::create(AF_UNIX, SOCK_STREAM)})),
+                  "ValueError: path and sock can not be specified at the same time");
+        for (const auto& [family, type] :
+             {std::pair(AF_INET, SOCK_STREAM), {AF_UNIX, SOCK_DGRAM}}) {
+            EXPECT_THAT(
+                co_await error_of(start_unix_server(echo, {.sock = Socket::create(family, type)})),
+                ::testing::StartsWith("ValueError: A UNIX Domain Stream Socket was expected"));
+        }
         EXPECT_EQ(co_await error_of(start_unix_server(echo, path, {.ssl_handshake_timeout = 1s})),
                   "ValueError: ssl_handshake_timeout is only meaningful with ssl");
+        // A folder that is not there.
+        EXPECT_THAT(co_await error_of(start_unix_server(echo, path + "/socket")),
+                    ::testing::StartsWith("FileNotFoundError"));
+    });
+    EXPECT_FALSE(fs::exists(path));
+}
+
+TEST_F(UnixStreams, APathOfTheStandardLibrary) {
+    run([&]() -> Coroutine<void> {
+        const fs::path at = folder / "socket";
+        Server server = co_await start_unix_server(echo, at);
+        auto [reader, writer] = co_await open_unix_connection(at);
+        writer.write("x");
+        EXPECT_EQ(co_await reader.read(1), "x");
+        co_await end(writer);
+        co_await end(server);
     });
 }
 
