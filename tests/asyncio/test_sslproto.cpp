@@ -127,7 +127,26 @@ TEST_F(Tls, OverUnixSocketsAndAcceptedSockets) {
         writer.write("over a path\n");
         EXPECT_EQ(co_await reader.readline(), "over a path\n");
         co_await end(writer);
+        co_await tls::thrown_by<ssl::SSLCertVerificationError>(open_unix_connection(
+            path, {.ssl = tls::trusting(), .sock = {}, .server_hostname = "other.example"}));
+        co_await tls::thrown_by<ssl::SSLCertVerificationError>(open_unix_connection(
+            path,
+            {.ssl = ssl::create_default_context(), .sock = {}, .server_hostname = "localhost"}));
         co_await end(server);
+
+        auto [ours, theirs] = socketpair();
+        auto connecting = create_task(open_connection(
+            {.ssl = tls::trusting(), .sock = std::move(ours), .server_hostname = "localhost"}));
+        auto [transport, protocol] = co_await get_running_loop().connect_accepted_socket(
+            [] { return std::make_shared<Recorder>(); }, std::move(theirs),
+            {.ssl = tls::serving()});
+        auto [reader2, writer2] = co_await connecting;
+        writer2.write("test data");
+        co_await until([&p = *protocol] { return p.received == "test data"; });
+        transport->write("roger");
+        EXPECT_EQ(co_await reader2.readexactly(5), "roger");
+        co_await end(writer2);
+        co_await protocol->done;
     });
 }
 
@@ -624,7 +643,10 @@ TEST_F(Tls, PausedReadingDeliversNothing) {
 // Takes a few bytes at a time, and pauses now and then.
 class Sips : public BufferedProtocol {
   public:
-    void connection_made(std::shared_ptr<Transport> made) override { transport = std::move(made); }
+    void connection_made(std::shared_ptr<Transport> made) override {
+        ++times_made;
+        transport = std::move(made);
+    }
     void connection_lost(std::exception_ptr) override { done.set_result(); }
     std::span<std::byte> get_buffer(std::size_t) override { return memory; }
     void buffer_updated(std::size_t count) override {
@@ -635,6 +657,7 @@ class Sips : public BufferedProtocol {
     }
     std::shared_ptr<Transport> transport;
     std::string received;
+    int times_made = 0;
     int updates = 0;
     std::array<std::byte, 700> memory{};
     Future<void> done;
@@ -653,6 +676,33 @@ TEST_F(Tls, ReceiversWithMemoryOfTheirOwn) {
         transport->close();
         co_await protocol->done;
         protocol->transport.reset();
+        co_await end(server);
+    });
+}
+
+// test_start_tls_client_buf_proto_1
+TEST_F(Tls, StartsUnderAProtocolThatIsExchangedForOneOfTheOtherKind) {
+    run([this]() -> Coroutine<void> {
+        Server server = co_await start_server(talk_after_starttls, "127.0.0.1", 0);
+        auto [plain, first] = co_await loop.create_connection(
+            [] { return std::make_shared<Sips>(); }, "127.0.0.1", port_of(server));
+        plain->write("STARTTLS\n");
+        auto* const sips = first.get();
+        co_await until([=] { return sips->received == "go ahead\n"; });
+        const auto secure = co_await loop.start_tls(plain, first, tls::trusting(),
+                                                    {.server_hostname = "localhost"});
+        EXPECT_EQ(secure->get_protocol(), first);
+        secure->write("one\n");
+        co_await until([=] { return sips->received == "go ahead\none\n"; });
+        const auto second = std::make_shared<Recorder>();
+        secure->set_protocol(second);
+        secure->write("two\n");
+        co_await until([&] { return second->received == "two\n"; });
+        secure->close();
+        co_await second->done;
+        EXPECT_EQ(first->times_made, 1);
+        EXPECT_THAT(second->events, ElementsAre("eof", "lost"));
+        first->transport.reset();
         co_await end(server);
     });
 }
@@ -719,6 +769,12 @@ TEST_F(Tls, OptionsThatMakeNoSense) {
             open_connection("localhost", 1, {.ssl = tls::trusting(), .ssl_shutdown_timeout = 0s}));
         co_await tls::thrown_by<ValueError>(
             start_server(echo, "127.0.0.1", 0, {.ssl_handshake_timeout = 1s}));
+        co_await tls::thrown_by<ValueError>(
+            open_unix_connection("a path", {.ssl = tls::trusting()}));
+        auto [accepted, client] = socketpair();
+        co_await tls::thrown_by<ValueError>(get_running_loop().connect_accepted_socket(
+            [] { return std::make_shared<Recorder>(); }, std::move(accepted),
+            {.ssl_handshake_timeout = 1s}));
         auto [one, other] = socketpair();
         co_await tls::thrown_by<ValueError>(
             open_connection({.ssl = tls::trusting(), .sock = std::move(one)}));
@@ -754,6 +810,111 @@ TEST_F(Tls, LoopsOfSeveralThreadsShareAContext) {
         });
     }
     for (std::thread& thread : threads) thread.join();
+}
+
+// What one of both sides wrote goes out, though the other has ended already: by a farewell, or
+// without.
+TEST_F(Tls, WhatWasWrittenGoesOutThoughThePeerHasEnded) {
+    run([]() -> Coroutine<void> {
+        constexpr std::size_t much = 4'000'000;
+        for (const bool farewell : {true, false}) {
+            Event written;
+            std::size_t got = 0;
+            Server server = co_await start_server(
+                [&](StreamReader reader, StreamWriter writer) -> Coroutine<void> {
+                    tls::ByHand peer(reader, writer, tls::serving(), {.server_side = true});
+                    co_await peer.shake_hands();
+                    co_await written.wait();
+                    if (farewell) {
+                        peer.object->say_farewell();
+                        co_await peer.flush();
+                    } else {
+                        writer.write_eof();
+                    }
+                    for (std::string part; !(part = co_await peer.receive()).empty();) {
+                        got += part.size();
+                    }
+                    static_cast<void>(co_await try_(peer.end()));
+                },
+                "127.0.0.1", 0);
+            auto [reader, writer] = co_await tls::connect(port_of(server));
+            writer.write(numbered(much));
+            EXPECT_GT(writer.transport()->get_write_buffer_size(), 0U);
+            written.set();
+            EXPECT_EQ(co_await reader.read(), "");
+            static_cast<void>(co_await try_(end(writer)));
+            co_await end(server);
+            EXPECT_EQ(got, much) << (farewell ? "farewell" : "end of file");
+        }
+    });
+}
+
+// test_shutdown_timeout_handler_not_set
+TEST_F(Tls, WhatCameBeforeTheEndIsReadAfterAPause) {
+    run([this]() -> Coroutine<void> {
+        Server server = co_await start_server(
+            [](StreamReader reader, StreamWriter writer) -> Coroutine<void> {
+                tls::ByHand peer(reader, writer, tls::serving(), {.server_side = true});
+                co_await peer.shake_hands();
+                co_await peer.send("hello");
+                EXPECT_EQ(co_await peer.receive(), "world");
+                co_await peer.send("extra bytes");
+                writer.write_eof();
+                EXPECT_EQ(co_await peer.receive(), "");
+                static_cast<void>(co_await try_(peer.end()));
+            },
+            "127.0.0.1", 0);
+        auto [transport, protocol] = co_await loop.create_connection(
+            [] { return std::make_shared<Recorder>(); }, "127.0.0.1", port_of(server),
+            {.ssl = tls::trusting(), .server_hostname = "localhost"});
+        auto* const connection = transport.get();
+        protocol->on_data = [=](std::string_view data) {
+            if (data != "hello") return;
+            connection->write("world");
+            connection->pause_reading();
+        };
+        co_await until([=] { return connection->is_closing(); });
+        EXPECT_EQ(protocol->received, "hello");
+        connection->resume_reading();
+        co_await protocol->done;
+        EXPECT_EQ(protocol->received, "helloextra bytes");
+        EXPECT_THAT(protocol->events, ElementsAre("made", "eof", "lost"));
+        co_await end(server);
+    });
+}
+
+// test_create_connection_memory_leak, test_handshake_timeout_handler_leak,
+// test_shutdown_timeout_handler_leak
+TEST_F(Tls, NothingKeepsAContextThatIsNotUsedAnyMore) {
+    std::vector<std::weak_ptr<ssl::SSLContext>> contexts;
+    run([&]() -> Coroutine<void> {
+        const auto client = [&] {
+            tls::Context context = tls::trusting();
+            contexts.push_back(context);
+            return context;
+        };
+        Server silent = co_await start_server(
+            [](StreamReader reader, StreamWriter writer) -> Coroutine<void> {
+                static_cast<void>(co_await try_(reader.read()));
+                static_cast<void>(co_await try_(end(writer)));
+            },
+            "127.0.0.1", 0);
+        co_await tls::thrown_by<TimeoutError>(
+            wait_for(tls::connect(port_of(silent), {.ssl = client()}), 20ms));
+        co_await end(silent);
+
+        Server server = co_await tls::serve_echo();
+        auto [transport, protocol] = co_await loop.create_connection(
+            [] { return std::make_shared<Recorder>(); }, "localhost", port_of(server),
+            {.ssl = client(), .family = AF_INET});
+        transport->close();
+        co_await protocol->done;
+        co_await tls::thrown_by<ssl::SSLCertVerificationError>(
+            tls::connect(port_of(server), {.ssl = client(), .server_hostname = "other.example"}));
+        co_await end(server);
+    });
+    EXPECT_EQ(contexts.size(), 3U);
+    for (const auto& context : contexts) EXPECT_TRUE(context.expired());
 }
 
 // Nothing goes out any more, and is_closing() says so before the rest is read.
