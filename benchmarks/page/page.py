@@ -135,8 +135,9 @@ class Data:
                 "group": row["group"], "rounds": int(row["rounds"]), "metrics": {},
                 **({"n": int(row["n"])} if row["n"] else {})})
             middle = float(row["median"])
-            record["metrics"][row["metric"]] = {"median": middle, "min": float(row["min"] or middle),
-                                                "max": float(row["max"] or middle)}
+            record["metrics"][row["metric"]] = {
+                "median": middle, "min": float(row["min"] or middle),
+                "max": float(row["max"] or middle)}
         self.records = list(records.values())
 
 

@@ -50,7 +50,8 @@ def bars(title, unit, rows):
         y = top + i * step
         width = max(1, min(value, longest) * scale)
         body.append(text(left - 8, y + 13, label, anchor="end"))
-        body.append(f'<rect x="{left}" y="{y + 2}" width="{width:.1f}" height="15" class="{group}"/>')
+        body.append(f'<rect x="{left}" y="{y + 2}" width="{width:.1f}" height="15"'
+                    f' class="{group}"/>')
         if value > longest:
             x = left + width * 0.9
             body.append(f'<path d="M{x:.0f} {y + 19}l6 -19h5l-6 19z" class="gap"/>')
@@ -98,7 +99,8 @@ def curves(title, unit, lines, amount):
     for label, (group, line) in lines.items():
         path = "M" + "L".join(f"{x(n):.1f} {y(value):.1f}" for n, value in line)
         dash = "none" if group == "ours" else next(dashes)
-        body.append(f'<path d="{path}" class="line {group}" style="fill:none;stroke-dasharray:{dash}"/>')
+        body.append(f'<path d="{path}" class="line {group}"'
+                    f' style="fill:none;stroke-dasharray:{dash}"/>')
         for n, value in line:
             body.append(f'<circle cx="{x(n):.1f}" cy="{y(value):.1f}" r="2.2" class="{group}"/>')
         end = x(line[-1][0])

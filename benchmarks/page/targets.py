@@ -1,6 +1,6 @@
 """The targets of targets.tsv, and what the figures say about them.
 
-A row of the table: the target it belongs to, what is compared, the suite, its workloads (with
+A row of the table: the target it belongs to (empty: that of the row above), what is compared, the suite, its workloads (with
 spaces between), whose figure (an expression for the program's name), which figure, against
 what, the rule, and what there is to say if it falls short. `against` is one of
 
@@ -59,11 +59,11 @@ def read(path):
     with open(path, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
                 if row and not row[0].startswith("#")]
-    criteria = []
-    for row in rows:
-        target, label, suite, workloads, ours, metric, against, rule, why = row
+    criteria, target = [], None
+    for named, label, suite, workloads, ours, metric, against, rule, why in rows:
+        target = named or target
         sign, _, bound = rule.partition(" ")
-        assert sign in RULES, row
+        assert sign in RULES, (target, label)
         criteria.append(Criterion(target, label, suite, tuple(workloads.split()), ours, metric,
                                   against, sign, float(bound), why))
     return criteria

@@ -113,12 +113,13 @@ class Charts(unittest.TestCase):
         xml.etree.ElementTree.fromstring(svg.bars("t", "", [("a", "ours", 0.0, 0.0, 0.0, "0")]))
 
     def test_curves_are_well_formed_and_labels_apart(self):
-        lines = {"ours": ("ours", [(10, 5.0), (1000, 6.0)]), "limit": ("limit", [(10, 5.1), (1000, 6.1)]),
+        lines = {"ours": ("ours", [(10, 5.0), (1000, 6.0)]),
+                 "limit": ("limit", [(10, 5.1), (1000, 6.1)]),
                  "one point": ("peer", [(100, 7000.0)])}
         root = xml.etree.ElementTree.fromstring(svg.curves("t", "ns", lines, str))
         self.assertEqual(len(root.findall(f"{SVG}circle")), 5)
-        labels = {text.text.rsplit(" ", 1)[0]: int(text.get("y")) for text in root.iter(f"{SVG}text")
-                  if text.text.rsplit(" ", 1)[0] in lines}
+        labels = {text.text.rsplit(" ", 1)[0]: int(text.get("y"))
+                  for text in root.iter(f"{SVG}text") if text.text.rsplit(" ", 1)[0] in lines}
         self.assertGreaterEqual(abs(labels["ours"] - labels["limit"]), 13)
 
     def test_curve_of_one_size_and_one_value(self):
@@ -130,7 +131,8 @@ class Charts(unittest.TestCase):
         data.records = [record("ours", "ours", ns_per_op=one),
                         record("ours", "ours", n=9, ns_per_op=one),
                         record("ours", "ours", n=99, ns_per_op=dict.fromkeys(one, 0.0))]
-        self.assertEqual([name for name, *_ in page.charts(data, "s")], ["s-w.svg", "s-w-growth.svg"])
+        self.assertEqual([name for name, *_ in page.charts(data, "s")],
+                         ["s-w.svg", "s-w-growth.svg"])
 
 
 class Collected(unittest.TestCase):
