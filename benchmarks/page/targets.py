@@ -5,6 +5,7 @@ spaces between), whose figure (an expression for the program's name), which figu
 what, the rule, and what there is to say if it falls short. `against` is one of
 
     -            nothing: the figure itself is judged
+    ~            our own figure among a thousand things, of that among the most there were
     =WORKLOAD    our own figure of another workload
     @limit       the best of the limit programs; @peer: the best peer
     EXPRESSION   the best of the programs whose names match
@@ -69,8 +70,24 @@ def read(path):
     return criteria
 
 
+def growth(criterion, workload, records):
+    sizes = {r["n"]: median(r["metrics"][criterion.metric]) for r in records
+             if r["suite"] == criterion.suite and r["workload"] == workload
+             and r.get("n", 0) >= 1000 and r["group"] == "ours"
+             and re.fullmatch(criterion.ours, r["program"]) and criterion.metric in r["metrics"]}
+    if len(sizes) < 2:
+        return Verdict(criterion, workload)
+    few, many = min(sizes), max(sizes)
+    ratio = sizes[many] / sizes[few] if sizes[few] else float("inf")
+    return Verdict(criterion, workload, sizes[many], f"n = {few}", sizes[few], ratio,
+                   RULES[criterion.rule](ratio, criterion.bound))
+
+
 def judge(criterion, workload, records):
     """`records`: those of the page; one without n has the figure."""
+    if criterion.against == "~":
+        return growth(criterion, workload, records)
+
     def figures(of, chosen):
         return {r["program"]: median(r["metrics"][criterion.metric]) for r in records
                 if r["suite"] == criterion.suite and r["workload"] == of and "n" not in r

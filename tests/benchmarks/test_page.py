@@ -73,6 +73,14 @@ class Verdicts(unittest.TestCase):
         grown = [record("ours", "ours", n=10, t=1.0)]
         self.assertIsNone(targets.judge(criterion("-", "<", 9), "w", grown).holds)
 
+    def test_growth_is_judged_from_a_thousand_to_the_most(self):
+        grown = [record("ours", "ours", n=n, t=t)
+                 for n, t in ((1, 90.0), (1000, 10.0), (10**6, 25.0), (10**5, 70.0))]
+        verdict = targets.judge(criterion("~", "<=", 3), "w", grown)
+        self.assertEqual((verdict.ours, verdict.ratio, verdict.holds), (25.0, 2.5, True))
+        self.assertFalse(targets.judge(criterion("~", "<=", 2), "w", grown).holds)
+        self.assertIsNone(targets.judge(criterion("~", "<=", 3), "w", grown[:2]).holds)
+
     def test_in_words(self):
         good, bad = self.judge("-", "<", 13), self.judge("-", "<", 1)
         unknown = self.judge("nobody", "<", 1)
