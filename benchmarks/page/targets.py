@@ -5,7 +5,7 @@ spaces between), whose figure (an expression for the program's name), which figu
 what, the rule, and what there is to say if it falls short. `against` is one of
 
     -            nothing: the figure itself is judged
-    ~            our own figure among a thousand things, of that among the most there were
+    ~            our own figure among a thousand things; ours is that among the most there were
     =WORKLOAD    our own figure of another workload
     @limit       the best of the limit programs; @peer: the best peer
     EXPRESSION   the best of the programs whose names match
