@@ -411,6 +411,8 @@ detail::Ref<detail::HandleState> EventLoop::schedule_at(time_point when,
 }
 
 detail::Ref<detail::HandleState> EventLoop::post(detail::Ref<detail::HandleState> handle) noexcept {
+    // TRICKY: once it is in the inbox it may run, and end the loop, before we are out of here.
+    const detail::LoopReference reference(*this);
     LoopState& s = *state_;
     handle->set_threadsafe();
     handle->add_reference();
