@@ -83,6 +83,20 @@ TEST_F(SignalTest, SeveralSignals) {
     EXPECT_EQ(got, (std::vector<int>{SIGUSR2, SIGCHLD, SIGUSR1}));
 }
 
+TEST_F(SignalTest, AHandlerRemovedBeforeItsTurnIsNotCalled) {
+    int calls = 0;
+    for (const int signal : {SIGUSR1, SIGUSR2}) {
+        loop.add_signal_handler(signal, [&, signal] {
+            ++calls;
+            EXPECT_TRUE(loop.remove_signal_handler(signal == SIGUSR1 ? SIGUSR2 : SIGUSR1));
+        });
+    }
+    ::raise(SIGUSR1);
+    ::raise(SIGUSR2);
+    iterate(3);
+    EXPECT_EQ(calls, 1);
+}
+
 // test_close: closing removes them
 TEST_F(SignalTest, ClosingTheLoopPutsBackWhatWasThere) {
     static int old_calls = 0;

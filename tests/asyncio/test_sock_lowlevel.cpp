@@ -230,6 +230,40 @@ TEST_F(SockTest, SendsFilesAndSlicesOfThem) {
     });
 }
 
+// test_sock_sendfile_cancel1
+TEST_F(SockTest, ACancelledSendfileSaysHowFarItCame) {
+    const std::string text = pattern(1'000'000);
+    const File file(text);
+    run([&]() -> Coroutine<void> {
+        auto sending = create_task(loop.sock_sendfile(a, file.fileno()));
+        co_await sleep(0);
+        sending.cancel();
+        EXPECT_TRUE((co_await try_(sending)).cancelled());
+        const auto sent = static_cast<std::size_t>(file.position());
+        EXPECT_GT(sent, 0u);
+        EXPECT_LT(sent, text.size());
+        sending = create_task(loop.sock_sendfile(a, file.fileno(), file.position()));
+        std::string received;
+        while (received.size() < text.size()) received += co_await loop.sock_recv(b, 65536);
+        EXPECT_EQ(co_await sending, text.size() - sent);
+        EXPECT_EQ(received, text);
+    });
+}
+
+// test_sock_sendfile_os_error_next_call
+TEST_F(SockTest, ASendfileThatFailsHalfwaySaysHowFarItCame) {
+    const File file(pattern(1'000'000));
+    run([&]() -> Coroutine<void> {
+        auto sending = create_task(loop.sock_sendfile(a, file.fileno()));
+        co_await sleep(0);
+        b.close();
+        const auto outcome = co_await try_(sending);
+        EXPECT_TRUE(holds_exception<ConnectionError>(outcome.exception()));
+        EXPECT_GT(file.position(), 0);
+        EXPECT_LT(file.position(), 1'000'000);
+    });
+}
+
 // test_sock_sendfile_force_fallback, _force_unsupported_native
 TEST_F(SockTest, SendsAFileTheKernelCannotCopyByReading) {
     int pipe_ends[2];

@@ -164,6 +164,24 @@ TEST_F(SubprocessLifetime, RunLeavesNoChildBehind) {
     expect_gone(pid);
 }
 
+// test_fork_asyncio_subprocess
+TEST_F(SubprocessLifetime, AForkedProcessHasChildrenOfItsOwn) {
+    int status = -1;
+    run([&]() -> Coroutine<void> {
+        const pid_t child = ::fork();
+        if (child == 0) {
+            ::_exit(asyncio::run([]() -> Coroutine<int> {
+                const Process process = co_await create_subprocess_shell("exit 7");
+                co_return co_await process.wait();
+            }));
+        }
+        ::waitpid(child, &status, 0);
+        co_return;
+    });
+    EXPECT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
 // ---- others wait too ----------------------------------------------------------------------
 
 TEST_F(SubprocessLifetime, SomebodyElseReapsOurChild) {

@@ -113,6 +113,29 @@ TEST_F(SubprocessTransportTest, PipesAreThoseThatWereAskedFor) {
     });
 }
 
+// test_subprocess_close_client_stream
+TEST_F(SubprocessTransportTest, AnOutputThatWeCloseIsABrokenPipeForTheChild) {
+    run([this]() -> Coroutine<void> {
+        auto [transport, protocol] =
+            co_await loop.subprocess_shell(make_recorder,
+                                           "trap '' PIPE; read x; echo OUT:$x; read y; "
+                                           "(echo OUT:$y) 2>/dev/null || echo failed >&2; read z");
+        const auto input = transport->get_pipe_transport(0);
+        const auto& told = *protocol;
+        input->write("test\n");
+        while (told.output != "OUT:test\n") co_await sleep(1ms);
+        transport->get_pipe_transport(1)->close();
+        while (told.events.size() < 2) co_await sleep(1ms);
+        EXPECT_THAT(told.events, ElementsAre("made", "pipe 1 lost"));
+        input->write("xxx\n");
+        while (told.errors.empty()) co_await sleep(1ms);
+        EXPECT_EQ(told.errors, "failed\n");
+        transport->close();
+        co_await protocol->lost;
+        EXPECT_EQ(transport->get_returncode(), -SIGKILL);
+    });
+}
+
 TEST_F(SubprocessTransportTest, EachPipeIsForOneWay) {
     run([this]() -> Coroutine<void> {
         auto [transport, protocol] = co_await loop.subprocess_exec(make_recorder, "cat");

@@ -466,6 +466,25 @@ TEST_F(Transports, WritesToALostConnectionAreDroppedWithAWarning) {
     set_log_sink(before);
 }
 
+TEST_F(Transports, AWriteThatFailsEndsTheConnection) {
+    run([&]() -> Coroutine<void> {
+        for (const bool pieces : {false, true}) {
+            auto c = co_await connected();
+            c.protocol->keep_open = true;
+            c.peer.close();
+            if (pieces) {
+                c.transport->writelines({"x", "y"});
+            } else {
+                c.transport->write("x");
+            }
+            EXPECT_TRUE(c.transport->is_closing());
+            EXPECT_FALSE(c.protocol->lost);
+            co_await c.protocol->done;
+            EXPECT_EQ(c.protocol->events, (Events{"made", "lost BrokenPipeError"}));
+        }
+    });
+}
+
 TEST_F(Transports, APeerThatGoesWhileMuchIsUnsent) {
     run([&]() -> Coroutine<void> {
         auto c = co_await connected();

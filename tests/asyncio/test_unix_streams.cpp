@@ -139,9 +139,12 @@ TEST_F(UnixStreams, BadArguments) {
                   "ValueError: no path and sock were specified");
         EXPECT_EQ(co_await error_of(open_unix_connection(path, {.sock = socketpair().first})),
                   "ValueError: path and sock can not be specified at the same time");
-        EXPECT_THAT(
-            co_await error_of(open_unix_connection({.sock = Socket::create(AF_UNIX, SOCK_DGRAM)})),
-            ::testing::StartsWith("ValueError: A UNIX Domain Stream Socket was expected"));
+        for (const auto& [family, type] :
+             {std::pair(AF_INET, SOCK_STREAM), {AF_UNIX, SOCK_DGRAM}}) {
+            EXPECT_THAT(
+                co_await error_of(open_unix_connection({.sock = Socket::create(family, type)})),
+                ::testing::StartsWith("ValueError: A UNIX Domain Stream Socket was expected"));
+        }
         EXPECT_EQ(co_await error_of(open_unix_connection(path, {.server_hostname = "x"})),
                   "ValueError: server_hostname is only meaningful with ssl");
         EXPECT_EQ(co_await error_of(open_unix_connection(path, {.ssl_handshake_timeout = 1s})),
