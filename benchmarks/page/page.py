@@ -31,6 +31,7 @@ TABLES = {
 METRICS = {
     "ns": "time of one",
     "bytes": "bytes of one",
+    "open_us": "time to open one, µs",
     "ns_per_op": "time per operation",
     "cpu_ns_per_op": "processor time per operation",
     "median_ns": "median latency",
@@ -191,12 +192,13 @@ def draw_curves(title, of_workload, what):
     lines = {}
     for r in sorted(of_workload, key=lambda r: r["n"]):
         if metric in r["metrics"] and median(r["metrics"][metric]) > 0 and r["n"] > 0:
-            _, line = lines.setdefault(r["program"], (r["group"], []))
+            label = r["program"].replace("asyncio.cpp", "ours").replace("_", " ")
+            _, line = lines.setdefault(label, (r["group"], []))
             line.append((r["n"], median(r["metrics"][metric])))
     if not lines:
         return None
     return svg.curves(f"{title}: {what}" if what else title,
-                      f"{METRICS.get(metric, metric)} against n", lines,
+                      f"{METRICS.get(metric, metric)}; against n", lines,
                       lambda value: amount(metric, value))
 
 

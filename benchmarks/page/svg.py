@@ -4,6 +4,7 @@ The colours follow the reader's light or dark mode. What is ours, a limit or a p
 by place and pattern, not by colour alone.
 """
 
+import itertools
 import math
 from xml.sax.saxutils import escape, quoteattr
 
@@ -73,7 +74,9 @@ def apart(places, least):
 
 def curves(title, unit, lines, amount):
     """`lines`: {label: (group, [(n, value), ...])}, all positive; `amount` writes a value."""
-    left, right, top, height = 74, 160, 46, 250
+    behind = {label: f"{label} {amount(line[-1][1])}" for label, (_, line) in lines.items()}
+    left, top, height = 74, 46, 250
+    right = 30 + 7 * max(map(len, behind.values()))
     points = [point for _, line in lines.values() for point in line]
     n_low, n_high = min(n for n, _ in points), max(n for n, _ in points)
     low = 10 ** math.floor(math.log10(min(value for _, value in points)))
@@ -92,13 +95,17 @@ def curves(title, unit, lines, amount):
         body.append(f'<path d="M{left} {y(tick):.1f}H{WIDTH - right}" class="grid"/>')
         body.append(text(left - 6, y(tick) + 4, amount(tick), "quiet", "end"))
         tick *= 10
-    for n in sorted({n for n, _ in points}):
+    free = WIDTH
+    for n in sorted({n for n, _ in points}, reverse=True):
+        if x(n) + 30 > free:
+            continue  # no room for its number beside the next one's
+        free = x(n) - 30
         body.append(text(x(n), top + height + 16, f"{n:,}".replace(",", " "), "quiet", "middle"))
     ends = apart({label: y(line[-1][1]) for label, (_, line) in lines.items()}, 14)
-    dashes = iter(DASHES[1:] * 9)
-    for label, (group, line) in lines.items():
+    dashes = itertools.cycle(DASHES)
+    ours_first = sorted(lines.items(), key=lambda item: item[1][0] != "ours")
+    for (label, (group, line)), dash in zip(ours_first, dashes):
         path = "M" + "L".join(f"{x(n):.1f} {y(value):.1f}" for n, value in line)
-        dash = "none" if group == "ours" else next(dashes)
         body.append(f'<path d="{path}" class="line {group}"'
                     f' style="fill:none;stroke-dasharray:{dash}"/>')
         for n, value in line:
@@ -106,7 +113,6 @@ def curves(title, unit, lines, amount):
         end = x(line[-1][0])
         body.append(f'<path d="M{end + 3:.0f} {y(line[-1][1]):.0f}L{WIDTH - right + 12}'
                     f' {ends[label]:.0f}" class="grid"/>')
-        body.append(text(WIDTH - right + 16, ends[label] + 4,
-                         f"{label} {amount(line[-1][1])}"))
+        body.append(text(WIDTH - right + 16, ends[label] + 4, behind[label]))
     bottom = max(top + height, *ends.values()) + 24
     return document(title, unit, round(bottom), body)
