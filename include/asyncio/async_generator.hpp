@@ -69,7 +69,13 @@ class GeneratorState : public GeneratorLinks, public Recycled {
     [[nodiscard]] bool started() const noexcept { return started_; }
     [[nodiscard]] PromiseBase& promise() const noexcept { return *promise_; }
     // A step begins: gives the frame to resume.
-    std::coroutine_handle<> enter(FrameLink consumer);
+    std::coroutine_handle<> enter(FrameLink consumer) {
+        if (!started_) [[unlikely]]
+            start();
+        running_ = true;
+        promise_->set_parent(consumer);
+        return frame_;
+    }
     // A step is over. An ended generator gives its frame back.
     void leave(bool ended) noexcept {
         running_ = false;
@@ -89,7 +95,7 @@ class GeneratorState : public GeneratorLinks, public Recycled {
     ~GeneratorState();
     void dispose() noexcept;
     void report_dropped() const noexcept;
-    void register_with_loop();
+    void start();
     void unlink() noexcept;
 
     RefCount references_;
@@ -103,8 +109,12 @@ class GeneratorState : public GeneratorLinks, public Recycled {
     std::optional<LoopReference> loop_;  // since the first step
 };
 
+[[noreturn]] void throw_running(const GeneratorState& state, StepKind kind);
 // Throws: RuntimeError when a step is in progress.
-void require_not_running(const GeneratorState& state, StepKind kind);
+inline void require_not_running(const GeneratorState& state, StepKind kind) {
+    if (state.running()) [[unlikely]]
+        throw_running(state, kind);
+}
 // Throws: TypeError before the first step.
 void require_started(const GeneratorState& state);
 [[noreturn]] void throw_generator_moved_from();
@@ -227,7 +237,24 @@ class GeneratorStepAwaiter {
 template <class T, class Send>
 inline constexpr bool is_native_awaiter<GeneratorStepAwaiter<T, Send>> = true;
 
-// What anext(), asend() and athrow() return: awaited at once or handed on.
+// What anext() returns: awaited at once or handed on.
+template <class T, class Send>
+class [[nodiscard]] NextStep {
+  public:
+    explicit NextStep(Ref<GeneratorState> state) noexcept : state_(std::move(state)) {}
+
+    GeneratorStepAwaiter<T, Send> operator co_await() && {
+        if (!state_) [[unlikely]]
+            throw_step_awaited_twice();
+        require_not_running(*state_, StepKind::next);
+        return GeneratorStepAwaiter<T, Send>(std::move(state_), StepKind::next);
+    }
+
+  private:
+    Ref<GeneratorState> state_;
+};
+
+// What asend() and athrow() return: the same with something for the generator.
 template <class T, class Send>
 class [[nodiscard]] GeneratorStep {
   public:
@@ -285,7 +312,7 @@ class [[nodiscard]] AsyncGenerator {
     // The next item, nullopt at the end and from then on.
     // Throws: what the generator throws, which ends it; RuntimeError when a step is in
     // progress. Cancellation: thrown inside the generator, at the await it stands at.
-    [[nodiscard]] Step anext() { return Step(checked(), detail::StepKind::next); }
+    [[nodiscard]] auto anext() { return detail::NextStep<T, Send>(checked()); }
     // The same; the co_yield it stands at gives `value`.
     // Throws: TypeError for a generator that has not started.
     template <class U = Send>

@@ -148,7 +148,7 @@ class SleepAwaiterBase : public Suspension {
 
   protected:
     void check() {
-        if (phase_ == Phase::cancelled || task_->must_cancel()) [[unlikely]]
+        if (phase_ == Phase::cancelled || task().must_cancel()) [[unlikely]]
             throw_cancelled();
     }
 
@@ -157,23 +157,25 @@ class SleepAwaiterBase : public Suspension {
     enum class Phase : std::uint8_t { sleeping, fired, cancelled, yielding };
 
     void suspend(FrameLink frame) {
-        task_ = &require_current_task("sleep()");
-        task_->suspend(frame, this);
+        TaskBase& task = require_current_task("sleep()");
+        timer_.target = &task.node();
+        task.suspend(frame, this);
         if (timer_.deadline > 0) {
             arm();
             return;
         }
         phase_ = Phase::yielding;
-        task_->wake();
+        task.wake();
     }
+    [[nodiscard]] TaskBase& task() const noexcept { return TaskBase::from_node(timer_.target); }
     void arm();
     void disarm() noexcept;
     void end() noexcept;
+    void keep_message(const CancelMessage& message);
+    [[nodiscard]] CancelMessage* take_message() noexcept;
     [[noreturn]] void throw_cancelled();
 
     TimerNode timer_;
-    TaskBase* task_ = nullptr;
-    CancelMessage* message_ = nullptr;  // owned
     Phase phase_ = Phase::sleeping;
 };
 

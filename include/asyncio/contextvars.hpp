@@ -26,6 +26,7 @@
 
 #include <asyncio/exceptions.hpp>
 #include <asyncio/memory_detail.hpp>
+#include <asyncio/thread_state_detail.hpp>
 
 namespace asyncio {
 
@@ -55,16 +56,14 @@ struct ContextData : Recycled {
 // asks for it, so that programs without context variables pay one null pointer.
 using ContextSlot = Ref<ContextData>;
 
-// The slot in use on this thread, null for the thread's own.
-extern constinit thread_local ContextSlot* current_context_slot;
 // Makes `slot` current and returns what was; the caller puts that back.
 inline ContextSlot* exchange_current_context(ContextSlot* slot) noexcept {
-    return std::exchange(current_context_slot, slot);
+    return std::exchange(this_thread.context, slot);
 }
 [[nodiscard]] ContextSlot& current_context() noexcept;
 [[nodiscard]] ContextSlot copy_of(const ContextSlot& slot);
 [[nodiscard]] inline ContextSlot copy_current_context() {
-    const ContextSlot* const slot = current_context_slot;
+    const ContextSlot* const slot = this_thread.context;
     if (slot != nullptr && (!*slot || !(*slot)->variables)) [[likely]]
         return {};
     return copy_of(current_context());

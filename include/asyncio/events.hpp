@@ -175,7 +175,9 @@ class EventLoop {
     // After the iteration in progress.
     void stop() noexcept;
     [[nodiscard]] bool is_running() const noexcept;
-    [[nodiscard]] bool is_closed() const noexcept;
+    [[nodiscard]] bool is_closed() const noexcept {
+        return closed_.load(std::memory_order_relaxed);
+    }
     // Drops what is queued, and gives everything back. A second call does nothing.
     // Throws: RuntimeError while running.
     void close();
@@ -207,8 +209,11 @@ class EventLoop {
     Handle call_soon(CallOptions options, F&& f, Args&&... args) {
         check_open();
         check_thread();
-        return Handle(
-            schedule(make_handle(options, std::forward<F>(f), std::forward<Args>(args)...)));
+        detail::HandleState* const handle =
+            make_handle(options, std::forward<F>(f), std::forward<Args>(args)...);
+        handle->share_with_queue();
+        ready_.push(handle);
+        return Handle(detail::Ref<detail::HandleState>::adopt(handle));
     }
     // The same from any thread; wakes the loop when it sleeps.
     template <class F, class... Args>
@@ -220,7 +225,7 @@ class EventLoop {
         requires detail::Callback<F, Args...>
     Handle call_soon_threadsafe(CallOptions options, F&& f, Args&&... args) {
         check_open();
-        return Handle(post(make_handle(options, std::forward<F>(f), std::forward<Args>(args)...)));
+        return Handle(post(*make_handle(options, std::forward<F>(f), std::forward<Args>(args)...)));
     }
     // After `delay`. Equal deadlines fire in the order they were made; a zero or negative
     // delay fires in the next iteration. Complexity: O(1) amortised, as is cancelling.
@@ -260,7 +265,7 @@ class EventLoop {
         check_open();
         check_thread();
         return TimerHandle(schedule_at(
-            when, make_handle(options, std::forward<F>(f), std::forward<Args>(args)...)));
+            when, *make_handle(options, std::forward<F>(f), std::forward<Args>(args)...)));
     }
     // The loop's clock: monotonic, of no particular epoch.
     [[nodiscard]] time_point time() const noexcept;
@@ -517,17 +522,16 @@ class EventLoop {
     void handle_signal(int signal, Context context, std::function<void()> callback);
 
     template <class F, class... Args>
-    detail::Ref<detail::HandleState> make_handle(CallOptions& options, F&& f, Args&&... args) {
+    detail::HandleState* make_handle(CallOptions& options, F&& f, Args&&... args) {
         using Result = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
         static_assert(!detail::is_coroutine_result<Result>,
                       "a callback must not be a coroutine: nobody would await it; pass it to "
                       "create_task() instead");
         using State = detail::CallbackHandle<std::decay_t<F>, std::decay_t<Args>...>;
-        return detail::Ref<detail::HandleState>(
-            new State(*this,
-                      options.context ? ContextAccess::slot(*options.context)
-                                      : detail::copy_current_context(),
-                      std::forward<F>(f), std::forward<Args>(args)...));
+        return new State(*this,
+                         options.context ? ContextAccess::slot(*options.context)
+                                         : detail::copy_current_context(),
+                         std::forward<F>(f), std::forward<Args>(args)...);
     }
     // References to the loop's memory. The thread that runs the loop counts without atomics,
     // everybody else in a second counter; only their sum means anything, and only once the
@@ -565,10 +569,9 @@ class EventLoop {
     void note_place(const Handle& handle, std::source_location where);
     [[noreturn]] void throw_closed() const;
     void throw_if_wrong_thread() const;
-    detail::Ref<detail::HandleState> schedule(detail::Ref<detail::HandleState> handle) noexcept;
-    detail::Ref<detail::HandleState> post(detail::Ref<detail::HandleState> handle) noexcept;
-    detail::Ref<detail::HandleState> schedule_at(time_point when,
-                                                 detail::Ref<detail::HandleState> handle);
+    // Each takes over a new handle.
+    detail::Ref<detail::HandleState> post(detail::HandleState& handle) noexcept;
+    detail::Ref<detail::HandleState> schedule_at(time_point when, detail::HandleState& handle);
     [[nodiscard]] time_point after(std::chrono::nanoseconds delay) const noexcept;
 
     detail::ReadyQueue ready_;
@@ -593,6 +596,14 @@ using EventLoopPtr = std::unique_ptr<EventLoop, LoopDeleter>;
 // The loop that runs in this thread.
 // Throws: RuntimeError when there is none; a forked child has none.
 [[nodiscard]] EventLoop& get_running_loop();
+namespace detail {
+[[noreturn]] void throw_no_running_loop();
+}
+inline EventLoop& get_running_loop() {
+    if (detail::this_thread.running == nullptr) [[unlikely]]
+        detail::throw_no_running_loop();
+    return *detail::this_thread.running;
+}
 // The running loop, else the one set for this thread. On the main thread, where none was
 // set, makes one, which the process then owns.
 // Throws: RuntimeError elsewhere.

@@ -19,6 +19,7 @@
 
 #include <asyncio/contextvars.hpp>
 #include <asyncio/memory_detail.hpp>
+#include <asyncio/thread_state_detail.hpp>
 
 namespace asyncio {
 
@@ -29,15 +30,6 @@ class Coroutine;
 namespace detail {
 
 class TaskBase;
-
-// What a thread is doing. The loop that runs in it, and the task in whose step it is.
-struct ThreadState {
-    EventLoop* running = nullptr;
-    TaskBase* task = nullptr;
-    bool has_traceback = false;           // something was thrown in this step
-    ContextSlot* loop_context = nullptr;  // current between the steps
-};
-extern constinit thread_local ThreadState this_thread;
 
 // Whether what is ready is to run, or only to be let go because its loop closes.
 enum class Turn : bool { run, discard };
@@ -103,10 +95,11 @@ class ReadyQueue {
 struct TimerNode {
     static constexpr std::uint32_t unarmed = UINT32_MAX;
 
-    std::int64_t deadline = 0;      // nanoseconds of the loop's clock
+    // But for the place, set by who arms it: most are made without ever being armed.
+    std::int64_t deadline;          // nanoseconds of the loop's clock
     std::uint32_t place = unarmed;  // for the timer queue
-    std::uint32_t index = 0;        // for the timer queue
-    ReadyNode* target = nullptr;    // made ready when the deadline has passed
+    std::uint32_t index;            // for the timer queue
+    ReadyNode* target;              // made ready when the deadline has passed
 
     [[nodiscard]] bool armed() const noexcept { return place != unarmed; }
 };
@@ -126,7 +119,8 @@ class HandleState : public ReadyNode, public Recycled {
     void drop_reference() noexcept {
         if (references_.drop()) delete this;
     }
-    // A new handle becomes the caller's and a queue's at once.
+    // A new handle becomes its maker's, and a queue's as well.
+    void own() noexcept { references_.set(1); }
     void share_with_queue() noexcept { references_.set(2); }
 
     void cancel() noexcept;
@@ -207,7 +201,10 @@ class CallbackHandle final : public HandleState {
         struct Reference {
             CallbackHandle* handle;
             ~Reference() {
-                if (handle->references_.drop()) delete handle;
+                if (!handle->references_.drop()) return;
+                if (handle->context()) [[unlikely]]
+                    leave_step();
+                delete handle;
             }
         };
         const Reference reference{self};
@@ -218,14 +215,15 @@ class CallbackHandle final : public HandleState {
         if (!self->begin_run()) return;
         struct Finish {
             CallbackHandle& handle;
-            ContextSlot* previous;
             ~Finish() {
-                exchange_current_context(previous);
                 handle.CallbackHandle::drop_callback();
                 handle.end_run();
             }
         };
-        const Finish finish{*self, exchange_current_context(&self->context())};
+        const Finish finish{*self};
+        ThreadState& thread = this_thread;
+        thread.task = nullptr;
+        thread.context = &self->context();
         try {
             self->CallbackHandle::invoke();
         } catch (...) {

@@ -144,8 +144,14 @@ class FutureBase : public Recycled {
 
     void set_exception(std::exception_ptr error);
     // Checks, for whoever stores a value next.
-    void require_pending(const char* operation) const;
-    void finish_with_result() noexcept;
+    void require_pending(const char* operation) const {
+        if (done() || loop_->get_debug()) [[unlikely]]
+            require_settable(operation);
+    }
+    void finish_with_result() noexcept {
+        state_ = FutureState::finished;
+        if (!waiters_.empty()) schedule_callbacks();
+    }
 
     void add_waiter(DoneNode* node) noexcept { waiters_.push_back(node); }
     void remove_waiter(DoneNode* node) noexcept { DoneList::unlink(node); }
@@ -155,8 +161,13 @@ class FutureBase : public Recycled {
     std::source_location created;
 
   protected:
-    FutureBase(EventLoop& loop, std::source_location where, bool is_task) noexcept;
-    virtual ~FutureBase();
+    // The first reference is the maker's.
+    FutureBase(EventLoop& loop, std::source_location where, bool is_task) noexcept
+        : created(where), loop_(loop), is_task_(is_task) {}
+    virtual ~FutureBase() {
+        if (!waiters_.empty() || has_traceback_) [[unlikely]]
+            let_go_of_all();
+    }
 
     // Tells the exception handler what is lost when nobody holds this any more. Called with
     // the future alive again, so that the handler may keep it.
@@ -166,6 +177,7 @@ class FutureBase : public Recycled {
     [[noreturn]] void throw_error();
 
     void finish_with_error(std::exception_ptr error) noexcept;
+    [[nodiscard]] RefCount& references() noexcept { return references_; }
     void finish_cancelled(std::exception_ptr error) noexcept;
 
     void set_message(CancelMessage message);
@@ -178,8 +190,17 @@ class FutureBase : public Recycled {
 
   private:
     friend struct Inspection;
-    void dispose() noexcept;
+    void dispose() noexcept {
+        if (done() && !report_exception_) [[likely]] {
+            delete this;
+        } else {
+            dispose_of_loss();
+        }
+    }
+    void dispose_of_loss() noexcept;
     void schedule_callbacks() noexcept;
+    void let_go_of_all() noexcept;
+    void require_settable(const char* operation) const;
 
     // What a step of a task does not touch comes first, what it does last, so that it shares
     // cache lines with the task's own fields.
@@ -187,7 +208,7 @@ class FutureBase : public Recycled {
     std::unique_ptr<CancelMessage> cancel_message_;
     DoneList waiters_;
     LoopReference loop_;
-    RefCount references_;
+    RefCount references_{1};
 
   protected:
     std::uint32_t cancel_requests_ = 0;  // a task's, as are the last three: here to fill gaps

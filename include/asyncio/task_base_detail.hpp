@@ -42,8 +42,12 @@ class TaskBase : public FutureBase, private TaskNode, public TaskLinks {
     [[nodiscard]] Suspension* waiting_on() const noexcept { return waiting_on_; }
     void silence_destroyed_pending() noexcept { log_destroyed_pending_ = false; }
 
-    // Queues the first step, or runs it here and now.
-    // Throws: RuntimeError when the loop is closed; the coroutine is destroyed quietly.
+    // Gives it a name, "Task-1", "Task-2", ... over all loops, as in CPython, and queues its
+    // first step.
+    void start_plainly() noexcept;
+    void name_by_number() noexcept;
+    // The latter, or that step here and now.
+    // Throws: RuntimeError in debug mode on a thread that is not the loop's.
     void start(bool eager);
     [[nodiscard]] bool started() const noexcept { return started_; }
 
@@ -77,8 +81,14 @@ class TaskBase : public FutureBase, private TaskNode, public TaskLinks {
 
   protected:
     TaskBase(EventLoop& loop, std::coroutine_handle<> root, FrameLink start,
-             std::source_location where) noexcept;
-    ~TaskBase() override;
+             std::source_location where) noexcept
+        : FutureBase(loop, where, true), resume_at_(start), root_(root) {
+        node().take = &TaskBase::take_first_step;
+    }
+    ~TaskBase() override {
+        if (root_ || (name_ & 1) == 0) [[unlikely]]
+            let_go_of_body();
+    }
     void report_loss() override;
     [[nodiscard]] bool is_loss() const noexcept override;
 
@@ -90,7 +100,9 @@ class TaskBase : public FutureBase, private TaskNode, public TaskLinks {
     friend struct Inspection;
     static void take_first_step(ReadyNode* node, Turn turn);
     void step(std::coroutine_handle<> frame);
+    void end_step();
     void finish();
+    void let_go_of_body() noexcept;
     void link() noexcept;
     void unlink() noexcept;
     [[nodiscard]] std::exception_ptr make_cancelled_error();
@@ -102,7 +114,7 @@ class TaskBase : public FutureBase, private TaskNode, public TaskLinks {
     ContextSlot context_;
     std::coroutine_handle<> root_;
     std::int64_t since_ = 0;  // when it last stopped running, as of the loop's last look at the clock
-    std::uintptr_t name_;  // a number for "Task-N" with the low bit set, or a std::string*
+    std::uintptr_t name_ = 1;  // a number for "Task-N" with the low bit set, or a std::string*
 };
 
 [[noreturn]] void throw_outside_of_task(const char* what);

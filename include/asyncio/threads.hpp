@@ -111,7 +111,7 @@ template <class T>
                                     std::source_location where = std::source_location::current()) {
     auto* state =
         new detail::WrappedState<T>(loop != nullptr ? *loop : get_event_loop(), source, where);
-    detail::Ref<detail::FutureBase> reference(state);
+    auto reference = detail::Ref<detail::FutureBase>::adopt(state);
     Future<T> future(reference);
     source.add_done_callback([reference = std::move(reference)]() mutable {
         detail::FutureBase& target = *reference;

@@ -63,7 +63,7 @@ Future<Result> gather_tuple(bool return_exceptions, std::source_location where, 
     ((loop = loop != nullptr ? loop : loop_of(items)), ...);
     if (loop == nullptr) loop = &get_event_loop();
     auto* state = new GatherState<Result, Collector>(*loop, sizeof...(A), return_exceptions, where);
-    Ref<FutureBase> outer(state);
+    auto outer = Ref<FutureBase>::adopt(state);
     std::size_t i = 0;
     (state->set_child(i++, to_future(std::forward<A>(items), *loop).reference(), made_here<A>),
      ...);
@@ -74,28 +74,35 @@ Future<Result> gather_tuple(bool return_exceptions, std::source_location where, 
 template <class Result, class Collector, class Range>
 Future<Result> gather_range(bool return_exceptions, std::source_location where, Range&& range) {
     using Item = std::ranges::range_value_t<Range>;
-    EventLoop* loop = nullptr;
-    std::vector<future_of_t<Item>> futures;
-    if constexpr (std::ranges::sized_range<Range>) futures.reserve(std::ranges::size(range));
-    for (auto&& item : range) {
-        if (loop == nullptr) loop = loop_of(item);
-        if (loop == nullptr) loop = &get_event_loop();
-        // Coroutines cannot be shared: they are taken out of the range.
-        if constexpr (made_here<Item>) {
-            futures.push_back(to_future(std::move(item), *loop));
-        } else {
-            futures.push_back(item);
+    if constexpr (!std::ranges::sized_range<Range> || !std::ranges::forward_range<Range>) {
+        std::vector<Item> items;
+        for (auto&& item : range) {
+            if constexpr (made_here<Item>) {
+                items.push_back(std::move(item));
+            } else {
+                items.push_back(item);
+            }
         }
+        return gather_range<Result, Collector>(return_exceptions, where, items);
+    } else {
+        const auto first = std::ranges::begin(range);
+        const auto size = static_cast<std::size_t>(std::ranges::size(range));
+        EventLoop* loop = size > 0 ? loop_of(*first) : nullptr;
+        if (loop == nullptr) loop = &get_event_loop();
+        auto* state = new GatherState<Result, Collector>(*loop, size, return_exceptions, where);
+        auto outer = Ref<FutureBase>::adopt(state);
+        std::size_t i = 0;
+        for (auto&& item : range) {
+            // Coroutines cannot be shared: they are taken out of the range.
+            if constexpr (made_here<Item>) {
+                state->set_child(i++, to_future(std::move(item), *loop).take_reference(), true);
+            } else {
+                state->set_child(i++, item.reference(), false);
+            }
+        }
+        state->start();
+        return Future<Result>(std::move(outer));
     }
-    if (loop == nullptr) loop = &get_event_loop();
-    auto* state =
-        new GatherState<Result, Collector>(*loop, futures.size(), return_exceptions, where);
-    Ref<FutureBase> outer(state);
-    for (std::size_t i = 0; i < futures.size(); ++i) {
-        state->set_child(i, futures[i].reference(), made_here<Item>);
-    }
-    state->start();
-    return Future<Result>(std::move(outer));
 }
 
 template <class T>
@@ -161,7 +168,7 @@ template <Gatherable A>
     auto inner = detail::to_future(std::forward<A>(item), loop ? *loop : get_event_loop());
     using T = typename decltype(inner)::value_type;
     if (inner.done()) return Future<T>(inner.reference());
-    return Future<T>(detail::Ref<detail::FutureBase>(
+    return Future<T>(detail::Ref<detail::FutureBase>::adopt(
         new detail::ShieldState<T>(inner.reference(), detail::made_here<A>, where)));
 }
 

@@ -58,8 +58,9 @@ class GatherChild final : public DoneNode {
     [[nodiscard]] FutureBase* waiter() const noexcept override;
 
     Gather* gather = nullptr;
-    Ref<FutureBase> future;
-    bool owned = false;  // made by gather(): its result may be moved out
+    Ref<FutureBase> future;   // null once its result was taken out of it
+    bool owned = false;       // made by gather(): its result may be moved out
+    bool came_done = false;   // it had ended before it was gathered
 };
 
 // What does not depend on the results' types.
@@ -67,35 +68,49 @@ class Gather : public Delivery {
   public:
     Gather(FutureBase& owner, std::size_t count, bool return_exceptions);
 
-    void set_child(std::size_t index, Ref<FutureBase> future, bool owned) noexcept {
-        children_[index].future = std::move(future);
-        children_[index].owned = owned;
+    // Throws: ValueError when it belongs to another loop.
+    void set_child(std::size_t index, Ref<FutureBase> future, bool owned) {
+        if (&future->loop() != &owner().loop()) [[unlikely]]
+            throw_other_loop();
+        GatherChild& child = children_[index];
+        child.gather = this;
+        child.owned = owned;
+        if (future->done()) {
+            child.came_done = any_came_done_ = true;
+        } else {
+            future->add_waiter(&child);
+        }
+        child.future = std::move(future);
     }
     // Once all children are set.
-    // Throws: ValueError when they belong to different loops.
     void start();
     bool cancel_children(const CancelMessage& message);
     [[nodiscard]] GatherChild& child(std::size_t index) noexcept { return children_[index]; }
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
     [[nodiscard]] FutureBase& outer() const noexcept { return owner(); }
-    void child_done(GatherChild& child) noexcept;
+    // True when the gather ends with it.
+    bool child_done(GatherChild& child) noexcept;
 
   protected:
     ~Gather();
     // Moves the results into the owner and completes it.
     virtual void collect() = 0;
+    // Takes the result out of a child of ours at once, where that can be done, so that the
+    // child need not be kept, nor looked at a second time when it has gone out of the caches.
+    virtual bool take_early(std::size_t index) noexcept = 0;
 
   private:
     void deliver() override;
+    [[noreturn]] static void throw_other_loop();
 
     std::unique_ptr<GatherChild[]> children_;
     std::size_t count_;
     std::size_t finished_ = 0;
     bool return_exceptions_;
     bool cancel_requested_ = false;
-    GatherChild* last_ = nullptr;    // whose end completes the gather
-    bool failed_ = false;            // by its error
-    bool started_ = false;
+    GatherChild* last_ = nullptr;  // whose end completes the gather
+    bool failed_ = false;          // by its error
+    bool any_came_done_ = false;
 };
 
 // A gathered element: void becomes None, a reference a pointer-like wrapper.
@@ -113,6 +128,26 @@ struct Element<T&> {
 };
 template <class T>
 using element_t = typename Element<T>::type;
+
+// Where results of children that are gone wait for those of the others.
+template <class T>
+class EarlyResults {
+  public:
+    explicit EarlyResults(std::size_t count) : slots_(new Slot<T>[count]) {}
+    [[nodiscard]] Slot<T>& operator[](std::size_t index) noexcept { return slots_[index]; }
+
+  private:
+    std::unique_ptr<Slot<T>[]> slots_;
+};
+template <>
+class EarlyResults<void> {
+  public:
+    explicit EarlyResults(std::size_t) noexcept {}
+};
+// Of a gather that keeps its children to the end.
+struct NoEarlyResults {
+    explicit NoEarlyResults(std::size_t) noexcept {}
+};
 
 template <class T>
 element_t<T> take_element(GatherChild& child) {
@@ -141,7 +176,9 @@ class GatherState final : public FutureStateOf<Result>, public Gather {
   public:
     GatherState(EventLoop& loop, std::size_t count, bool return_exceptions,
                 std::source_location where)
-        : FutureStateOf<Result>(loop, where), Gather(*this, count, return_exceptions) {}
+        : FutureStateOf<Result>(loop, where),
+          Gather(*this, count, return_exceptions),
+          early_(count) {}
 
     // Cancels every child that is not done; the outer future ends when they do.
     bool cancel(CancelMessage message) override {
@@ -156,14 +193,25 @@ class GatherState final : public FutureStateOf<Result>, public Gather {
         if constexpr (std::is_void_v<Result>) {
             this->set_result();
         } else {
-            this->set_result(Collector::collect(*this));
+            this->set_result(Collector::collect(*this, early_));
         }
     }
+    bool take_early(std::size_t index) noexcept override {
+        return Collector::take_early(*this, early_, index);
+    }
+
+    [[no_unique_address]] typename Collector::Early early_;
+};
+
+// Of a fixed number of children: few, as a rule.
+struct CollectAtTheEnd {
+    using Early = NoEarlyResults;
+    static bool take_early(Gather&, Early&, std::size_t) noexcept { return false; }
 };
 
 template <class... T>
-struct CollectTuple {
-    static std::tuple<element_t<T>...> collect(Gather& gather) {
+struct CollectTuple : CollectAtTheEnd {
+    static std::tuple<element_t<T>...> collect(Gather& gather, Early&) {
         return collect(gather, std::index_sequence_for<T...>());
     }
     template <std::size_t... I>
@@ -172,8 +220,8 @@ struct CollectTuple {
     }
 };
 template <class... T>
-struct CollectOutcomes {
-    static std::tuple<Outcome<T>...> collect(Gather& gather) {
+struct CollectOutcomes : CollectAtTheEnd {
+    static std::tuple<Outcome<T>...> collect(Gather& gather, Early&) {
         return collect(gather, std::index_sequence_for<T...>());
     }
     template <std::size_t... I>
@@ -182,23 +230,50 @@ struct CollectOutcomes {
     }
 };
 template <class T>
-struct CollectVector {
-    static std::vector<element_t<T>> collect(Gather& gather) {
+struct CollectEarly {
+    using Early = EarlyResults<T>;
+    static bool take_early(Gather& gather, Early& early, std::size_t index) noexcept {
+        if constexpr (std::is_void_v<T>) {
+            return true;
+        } else if constexpr (std::is_reference_v<T> || std::is_nothrow_move_constructible_v<T>) {
+            early[index].emplace(slot_of<T>(*gather.child(index).future).take());
+            return true;
+        } else {
+            return false;
+        }
+    }
+};
+template <class T>
+struct CollectVector : CollectEarly<T> {
+    static std::vector<element_t<T>> collect(Gather& gather, EarlyResults<T>& early) {
         std::vector<element_t<T>> all;
         all.reserve(gather.count());
         for (std::size_t i = 0; i < gather.count(); ++i) {
-            all.push_back(take_element<T>(gather.child(i)));
+            GatherChild& child = gather.child(i);
+            if (child.future) {
+                all.push_back(take_element<T>(child));
+            } else if constexpr (!std::is_void_v<T>) {
+                all.push_back(early[i].take());
+            }
         }
         return all;
     }
 };
 template <class T>
-struct CollectOutcomeVector {
-    static std::vector<Outcome<T>> collect(Gather& gather) {
+struct CollectOutcomeVector : CollectEarly<T> {
+    static std::vector<Outcome<T>> collect(Gather& gather, EarlyResults<T>& early) {
         std::vector<Outcome<T>> all;
         all.reserve(gather.count());
         for (std::size_t i = 0; i < gather.count(); ++i) {
-            all.push_back(take_outcome<T>(gather.child(i)));
+            GatherChild& child = gather.child(i);
+            if (child.future) {
+                all.push_back(take_outcome<T>(child));
+            } else if constexpr (std::is_void_v<T>) {
+                Slot<void> none;
+                all.push_back(success_of(none, Take::move));
+            } else {
+                all.push_back(success_of(early[i], Take::move));
+            }
         }
         return all;
     }

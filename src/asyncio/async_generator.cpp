@@ -21,7 +21,7 @@ std::string GeneratorState::repr() const {
     return "asynchronous generator '" + function_text(made_by_.function_name()) + "'";
 }
 
-void GeneratorState::register_with_loop() {
+void GeneratorState::start() {
     EventLoop& loop = get_running_loop();
     LoopState& state = EventLoop::Internals::state(loop);
     if (state.generators_shut_down) {
@@ -32,6 +32,7 @@ void GeneratorState::register_with_loop() {
     previous_generator = state.generators.previous_generator;
     previous_generator->next_generator = this;
     state.generators.previous_generator = this;
+    started_ = true;
 }
 
 void GeneratorState::unlink() noexcept {
@@ -39,16 +40,6 @@ void GeneratorState::unlink() noexcept {
     previous_generator->next_generator = next_generator;
     next_generator->previous_generator = previous_generator;
     next_generator = previous_generator = nullptr;
-}
-
-std::coroutine_handle<> GeneratorState::enter(FrameLink consumer) {
-    if (!started_) {
-        register_with_loop();
-        started_ = true;
-    }
-    running_ = true;
-    promise_->set_parent(consumer);
-    return frame_;
 }
 
 void GeneratorState::destroy_frame() noexcept {
@@ -92,8 +83,7 @@ void GeneratorState::dispose() noexcept {
     delete this;
 }
 
-void require_not_running(const GeneratorState& state, StepKind kind) {
-    if (!state.running()) return;
+void throw_running(const GeneratorState& state, StepKind kind) {
     constexpr const char* names[] = {"anext()", "asend()", "athrow()", "aclose()"};
     throw RuntimeError(std::string(names[static_cast<int>(kind)]) + ": " + state.repr() +
                        " is already running; one step at a time");

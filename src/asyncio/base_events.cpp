@@ -177,7 +177,7 @@ class Running {
         detail::show_loop(state);  // a forked child has forgotten it
         state.thread.store(std::this_thread::get_id(), std::memory_order_relaxed);
         this_thread.running = &loop;
-        this_thread.loop_context = detail::current_context_slot;
+        this_thread.loop_context = this_thread.context;
     }
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
@@ -194,6 +194,43 @@ class Running {
 };
 
 }  // namespace
+
+[[gnu::always_inline]] inline void EventLoop::Internals::run_ready(EventLoop& loop) {
+    std::uint32_t turns = 0;
+    ReadyNode* next = loop.ready_.take_all();
+    try {
+        for (; next != nullptr; ++turns) {
+            ReadyNode* const node = next;  // gone, or queued again, once it has run
+            next = node->next;
+            node->take(node, Turn::run);
+        }
+    } catch (...) {
+        leave_batch(loop, next);
+        throw;
+    }
+    detail::leave_step();
+    loop.state_->turns_since_look += turns;
+}
+
+// The whole of a busy iteration is in line in run_forever(): what else there may be to do is
+// asked for here, and done elsewhere.
+bool EventLoop::Internals::has_more_to_do(const EventLoop& loop) noexcept {
+    const LoopState& s = *loop.state_;
+    return loop.ready_.empty() || s.inbox.load(std::memory_order_relaxed) != nullptr ||
+           s.turns_since_look >= turns_between_looks || s.stopping ||
+           s.interrupts.load(std::memory_order_relaxed) != 0;
+}
+
+[[gnu::always_inline]] inline void EventLoop::Internals::run_once(EventLoop& loop) {
+    LoopState& s = *loop.state_;
+    if (has_more_to_do(loop)) look_around(loop);
+    if (!s.timers.empty() && may_be_due(s)) fire_timers(loop);
+    if (loop.debug_ || s.reorder) [[unlikely]] {
+        run_ready_for_tests(loop);
+    } else {
+        run_ready(loop);
+    }
+}
 
 void EventLoop::run_forever() {
     check_open();
@@ -221,24 +258,15 @@ void EventLoop::stop() noexcept {
 bool EventLoop::is_running() const noexcept {
     return state_->running;
 }
-bool EventLoop::is_closed() const noexcept {
-    return closed_.load(std::memory_order_relaxed);
-}
 
-void EventLoop::Internals::run_once(EventLoop& loop) {
+void EventLoop::Internals::look_around(EventLoop& loop) {
     LoopState& s = *loop.state_;
     if (s.inbox.load(std::memory_order_relaxed) != nullptr) take_inbox(loop);
     // While callbacks keep the loop busy, even asking the kernel is not free.
     if (loop.ready_.empty() || s.turns_since_look >= turns_between_looks || s.stopping) wait(loop);
-    if (!s.timers.empty() && may_be_due(s)) fire_timers(loop);
     if (s.interrupts.load(std::memory_order_relaxed) != 0) [[unlikely]] {
         const int count = s.interrupts.exchange(0);
         if (count != 0 && s.on_interrupt) s.on_interrupt(count);
-    }
-    if (loop.debug_ || s.reorder) [[unlikely]] {
-        run_ready_for_tests(loop);
-    } else {
-        run_ready(loop);
     }
 }
 
@@ -253,23 +281,12 @@ void EventLoop::Internals::fire_timers(EventLoop& loop) {
     while (detail::TimerNode* timer = s.timers.pop_due(due)) loop.ready_.push(timer->target);
 }
 
-void EventLoop::Internals::run_ready(EventLoop& loop) {
-    std::uint32_t turns = 0;
-    ReadyNode* next = loop.ready_.take_all();
-    try {
-        for (; next != nullptr; ++turns) {
-            ReadyNode* const node = next;  // gone, or queued again, once it has run
-            next = node->next;
-            node->take(node, Turn::run);
-        }
-    } catch (...) {
-        // KeyboardInterrupt or SystemExit: what is left is for the next run.
-        ReadyQueue left;
-        while (next != nullptr) left.push(std::exchange(next, next->next));
-        loop.ready_.prepend(left);
-        throw;
-    }
-    loop.state_->turns_since_look += turns;
+// For KeyboardInterrupt and SystemExit: what is left is for the next run.
+void EventLoop::Internals::leave_batch(EventLoop& loop, ReadyNode* next) noexcept {
+    detail::leave_step();
+    ReadyQueue left;
+    while (next != nullptr) left.push(std::exchange(next, next->next));
+    loop.ready_.prepend(left);
 }
 
 // In another order, or each watched.
@@ -282,9 +299,11 @@ void EventLoop::Internals::run_ready_for_tests(EventLoop& loop) {
         try {
             run_ready_in_debug_mode(loop, batch);
         } catch (...) {
+            detail::leave_step();
             loop.ready_.prepend(batch);
             throw;
         }
+        detail::leave_step();
         return;
     }
     // What the callbacks make ready comes after what is in the batch, and in a batch of its own.
@@ -395,33 +414,29 @@ void EventLoop::Internals::schedule(EventLoop& loop, detail::HandleState& handle
     loop.ready_.push(&handle);
 }
 
-detail::Ref<detail::HandleState> EventLoop::schedule(
-    detail::Ref<detail::HandleState> handle) noexcept {
-    Internals::schedule(*this, *handle);
-    return handle;
-}
-
 detail::Ref<detail::HandleState> EventLoop::schedule_at(time_point when,
-                                                        detail::Ref<detail::HandleState> handle) {
-    handle->timer.deadline = ticks(when);
-    handle->timer.target = handle.get();
-    state_->timers.arm(handle->timer, state_->latest_time);
-    handle->add_reference();
-    return handle;
+                                                        detail::HandleState& handle) {
+    handle.own();
+    auto mine = detail::Ref<detail::HandleState>::adopt(&handle);
+    handle.timer.deadline = ticks(when);
+    handle.timer.target = &handle;
+    state_->timers.arm(handle.timer, state_->latest_time);
+    handle.share_with_queue();
+    return mine;
 }
 
-detail::Ref<detail::HandleState> EventLoop::post(detail::Ref<detail::HandleState> handle) noexcept {
+detail::Ref<detail::HandleState> EventLoop::post(detail::HandleState& handle) noexcept {
     // TRICKY: once it is in the inbox it may run, and end the loop, before we are out of here.
     const detail::LoopReference reference(*this);
     LoopState& s = *state_;
-    handle->set_threadsafe();
-    handle->add_reference();
-    ReadyNode* node = handle.get();
+    handle.set_threadsafe();
+    handle.share_with_queue();
+    ReadyNode* node = &handle;
     node->next = s.inbox.load(std::memory_order_relaxed);
     while (!s.inbox.compare_exchange_weak(node->next, node, std::memory_order_seq_cst)) {
     }
     if (s.asleep.load(std::memory_order_seq_cst) && s.asleep.exchange(false)) s.proactor->wake();
-    return handle;
+    return detail::Ref<detail::HandleState>::adopt(&handle);
 }
 
 void EventLoop::Internals::interrupt(EventLoop& loop) noexcept {
@@ -563,11 +578,8 @@ void set_running_loop(EventLoop* loop) noexcept {
     this_thread.running = loop;
 }
 
-EventLoop& get_running_loop() {
-    if (this_thread.running == nullptr) [[unlikely]] {
-        throw RuntimeError("no event loop runs in this thread; start one with asyncio::run()");
-    }
-    return *this_thread.running;
+void detail::throw_no_running_loop() {
+    throw RuntimeError("no event loop runs in this thread; start one with asyncio::run()");
 }
 
 EventLoop& get_event_loop() {

@@ -7,8 +7,6 @@ namespace asyncio {
 
 namespace detail {
 
-constinit thread_local ContextSlot* current_context_slot = nullptr;
-
 namespace {
 
 thread_local ContextSlot thread_context;
@@ -21,7 +19,7 @@ auto position(const VarMap& map, std::uint64_t id) noexcept {
 }  // namespace
 
 ContextSlot& current_context() noexcept {
-    return current_context_slot != nullptr ? *current_context_slot : thread_context;
+    return this_thread.context != nullptr ? *this_thread.context : thread_context;
 }
 
 ContextSlot copy_of(const ContextSlot& slot) {

@@ -101,6 +101,7 @@ void EventLoop::Internals::run_ready_in_debug_mode(EventLoop& loop, detail::Read
         const detail::WatchedTurn turn(node);
         const std::int64_t start = now(loop);
         node->take(node, detail::Turn::run);
+        detail::leave_step();
         const std::chrono::nanoseconds took(now(loop) - start);
         if (took >= loop.slow_callback_duration) turn.report_slow(took);
     }

@@ -18,14 +18,15 @@ void HandleState::take_turn(ReadyNode* node, Turn turn) {
     if (!self->begin_run()) return;
     struct Finish {
         HandleState& handle;
-        ContextSlot* previous;
         ~Finish() {
-            exchange_current_context(previous);
             handle.drop_callback();
             handle.end_run();
+            leave_step();
         }
     };
-    const Finish finish{*self, exchange_current_context(&self->context_)};
+    const Finish finish{*self};
+    this_thread.task = nullptr;
+    this_thread.context = &self->context_;
     try {
         self->invoke();
     } catch (...) {

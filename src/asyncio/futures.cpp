@@ -13,17 +13,13 @@ namespace asyncio {
 
 namespace detail {
 
-FutureBase::FutureBase(EventLoop& loop, std::source_location where, bool is_task) noexcept
-    : created(where), loop_(loop), is_task_(is_task) {}
-
-FutureBase::~FutureBase() {
+void FutureBase::let_go_of_all() noexcept {
     while (DoneNode* node = waiters_.pop_front()) node->abandon();
-    if (has_traceback_) [[unlikely]]
-        forget_traceback(*this);
+    if (has_traceback_) forget_traceback(*this);
 }
 
-void FutureBase::dispose() noexcept {
-    if (!is_loss()) [[likely]] {
+void FutureBase::dispose_of_loss() noexcept {
+    if (!is_loss()) {
         delete this;
         return;
     }
@@ -108,10 +104,9 @@ void FutureBase::set_message(CancelMessage message) {
     }
 }
 
-void FutureBase::require_pending(const char* operation) const {
-    if (loop().get_debug()) [[unlikely]]
-        EventLoop::Internals::check_thread(loop());
-    if (done()) [[unlikely]] {
+void FutureBase::require_settable(const char* operation) const {
+    EventLoop::Internals::check_thread(loop());
+    if (done()) {
         throw InvalidStateError(std::string(operation) + " on " + repr() +
                                 ": it is done already; ask done() first");
     }
@@ -121,11 +116,6 @@ void FutureBase::set_exception(std::exception_ptr error) {
     require_pending("set_exception()");
     if (!error) throw TypeError("set_exception() needs an exception, not a null pointer");
     finish_with_error(std::move(error));
-}
-
-void FutureBase::finish_with_result() noexcept {
-    state_ = FutureState::finished;
-    schedule_callbacks();
 }
 
 void FutureBase::finish_with_error(std::exception_ptr error) noexcept {

@@ -184,9 +184,12 @@ struct EventLoop::Internals {
     }
 
     static void run_once(EventLoop& loop);
+    static bool has_more_to_do(const EventLoop& loop) noexcept;
+    static void look_around(EventLoop& loop);
     // One iteration, from outside of the loop; it may block.
     static void run_one(EventLoop& loop);
     static void run_ready(EventLoop& loop);
+    static void leave_batch(EventLoop& loop, detail::ReadyNode* next) noexcept;
     static void run_ready_for_tests(EventLoop& loop);
     static bool may_be_due(detail::LoopState& state) noexcept;
     static void fire_timers(EventLoop& loop);

@@ -20,17 +20,12 @@ constinit thread_local void* frame_already_destroyed = nullptr;
 
 namespace {
 
-// "Task-1", "Task-2", ... over all loops, as in CPython.
-std::uintptr_t next_task_name() noexcept {
+std::uintptr_t next_task_number() noexcept {
     static constinit std::atomic<std::uintptr_t> last{0};
-    std::uintptr_t number;
-    if (single_threaded()) {
-        number = last.load(std::memory_order_relaxed) + 1;
-        last.store(number, std::memory_order_relaxed);
-    } else {
-        number = last.fetch_add(1, std::memory_order_relaxed) + 1;
-    }
-    return number << 1 | 1;
+    if (!single_threaded()) return last.fetch_add(1, std::memory_order_relaxed) + 1;
+    const std::uintptr_t number = last.load(std::memory_order_relaxed) + 1;
+    last.store(number, std::memory_order_relaxed);
+    return number;
 }
 
 bool ends_the_program(const std::exception_ptr& error) noexcept {
@@ -66,13 +61,7 @@ void report_never_awaited(PromiseBase& promise) noexcept {
 
 // ---- task state ---------------------------------------------------------------------------
 
-TaskBase::TaskBase(EventLoop& loop, std::coroutine_handle<> root, FrameLink start,
-                   std::source_location where) noexcept
-    : FutureBase(loop, where, true), resume_at_(start), root_(root), name_(next_task_name()) {
-    node().take = &TaskBase::take_first_step;
-}
-
-TaskBase::~TaskBase() {
+void TaskBase::let_go_of_body() noexcept {
     destroy_frames();
     if ((name_ & 1) == 0) delete reinterpret_cast<std::string*>(name_);
 }
@@ -190,20 +179,32 @@ class InsideStep {
     InsideStep& operator=(const InsideStep&) = delete;
     ~InsideStep() {
         this_thread.task = task_;
-        current_context_slot = context_;
+        this_thread.context = context_;
     }
 
   private:
     TaskBase* const task_ = this_thread.task;
-    ContextSlot* const context_ = current_context_slot;
+    ContextSlot* const context_ = this_thread.context;
 };
 
 }  // namespace
 
+void TaskBase::name_by_number() noexcept {
+    name_ = next_task_number() << 1 | 1;
+}
+
+void TaskBase::start_plainly() noexcept {
+    name_by_number();
+    started_ = true;
+    references().set(2);  // the second is the loop's, until the task is done
+    link();
+    EventLoop::Internals::ready(loop()).push(&node());
+}
+
 void TaskBase::start(bool eager) {
     loop().check_thread();
     started_ = true;
-    add_reference();  // the loop's, until the task is done
+    add_reference();
     link();
     if (eager && this_thread.running == &loop()) {
         const InsideStep inside;
@@ -219,6 +220,7 @@ void TaskBase::take_first_step(ReadyNode* node, Turn turn) {
     node->take = &TaskBase::take_step;
     if (task.must_cancel_) [[unlikely]] {
         // No statement of the body runs.
+        leave_step();
         task.unlink();
         task.destroy_frames();
         task.must_cancel_ = false;
@@ -236,23 +238,33 @@ void TaskBase::take_step(ReadyNode* node, Turn turn) {
     task.step(task.resume_at_.handle());
 }
 
-// Between two steps no task is current.
-void TaskBase::step(std::coroutine_handle<> frame) {
-    this_thread.task = this;
-    current_context_slot = &context_;
+// See leave_step() for why a step that suspends puts nothing back.
+inline void TaskBase::step(std::coroutine_handle<> frame) {
+    ThreadState& thread = this_thread;
+    thread.task = this;
+    thread.context = &context_;
     frame.resume();
-    this_thread.task = nullptr;
-    current_context_slot = this_thread.loop_context;
+    if (root_.done() || thread.has_traceback) {
+        end_step();
+    } else {
+        since_ = EventLoop::Internals::state(loop()).latest_time;
+    }
+}
+
+[[gnu::noinline]] void TaskBase::end_step() {
     if (root_.done()) {
         finish();
     } else {
         since_ = EventLoop::Internals::state(loop()).latest_time;
     }
-    if (this_thread.has_traceback) [[unlikely]]
+    if (this_thread.has_traceback) [[unlikely]] {
+        leave_step();
         drop_traceback();
+    }
 }
 
 void TaskBase::finish() {
+    leave_step();
     const Ref<FutureBase> self = Ref<FutureBase>::adopt(this);  // the loop's
     unlink();
     std::exception_ptr error = collect();
@@ -340,7 +352,7 @@ void FutureAwaiterBase::refuse(TaskBase& task, FrameLink frame) {
     std::string why = future_.get() == &task ? "Task cannot await on itself: " + task.repr()
                                              : task.repr() + " got " + future_->repr() +
                                                    " attached to a different loop";
-    future_ = Ref<FutureBase>(new FutureStateOf<void>(task.loop(), future_->created));
+    future_ = Ref<FutureBase>::adopt(new FutureStateOf<void>(task.loop(), future_->created));
     future_->set_exception(std::make_exception_ptr(RuntimeError(std::move(why))));
     future_->mark_retrieved();
     task_ = &task;
@@ -364,24 +376,39 @@ FutureBase* FutureAwaiterBase::waiter() const noexcept {
 }
 
 void SleepAwaiterBase::arm() {
-    LoopState& state = EventLoop::Internals::state(task_->loop());
-    const std::int64_t now = EventLoop::Internals::now(task_->loop());
+    TaskBase& task = this->task();
+    LoopState& state = EventLoop::Internals::state(task.loop());
+    const std::int64_t now = EventLoop::Internals::now(task.loop());
     timer_.deadline = timer_.deadline > INT64_MAX - now ? INT64_MAX - 1 : now + timer_.deadline;
-    timer_.target = &task_->node();
-    task_->node().take = &SleepAwaiterBase::take_timer_turn;
+    task.node().take = &SleepAwaiterBase::take_timer_turn;
     state.timers.arm(timer_, now);
-    if (task_->must_cancel()) [[unlikely]]
-        task_->hand_on_cancel();
+    if (task.must_cancel()) [[unlikely]]
+        task.hand_on_cancel();
 }
 
 void SleepAwaiterBase::disarm() noexcept {
-    EventLoop::Internals::state(task_->loop()).timers.cancel(timer_);
-    task_->node().take = &TaskBase::take_step;
+    EventLoop::Internals::state(task().loop()).timers.cancel(timer_);
+    task().node().take = &TaskBase::take_step;
 }
 
 void SleepAwaiterBase::end() noexcept {
-    if (timer_.armed()) disarm();
-    delete message_;
+    if (timer_.armed()) {
+        disarm();
+    } else if (phase_ == Phase::cancelled) {
+        delete take_message();
+    }
+}
+
+// The timer is not armed any more and its deadline free: a million sleepers need not have room
+// for what next to none of them ever gets.
+void SleepAwaiterBase::keep_message(const CancelMessage& message) {
+    auto* kept = message ? new CancelMessage(message) : nullptr;
+    timer_.deadline = reinterpret_cast<std::intptr_t>(kept);
+}
+
+CancelMessage* SleepAwaiterBase::take_message() noexcept {
+    return reinterpret_cast<CancelMessage*>(
+        static_cast<std::intptr_t>(std::exchange(timer_.deadline, 0)));
 }
 
 void SleepAwaiterBase::take_timer_turn(ReadyNode* node, Turn turn) {
@@ -397,22 +424,24 @@ void SleepAwaiterBase::take_timer_turn(ReadyNode* node, Turn turn) {
 
 bool SleepAwaiterBase::request_cancel(const CancelMessage& message) {
     if (phase_ != Phase::sleeping) return false;
-    phase_ = Phase::cancelled;
-    if (message) message_ = new CancelMessage(message);
+    TaskBase& task = this->task();
     if (timer_.armed()) {
         disarm();
-        task_->wake();
+        task.wake();
     } else {
         // The timer's turn is due in this iteration and stands in the queue with the task's
         // node, so that something else has to take the task's place in the next one.
-        task_->loop().call_soon([task = task_] { TaskBase::take_step(&task->node(), Turn::run); });
+        task.loop().call_soon([&task] { TaskBase::take_step(&task.node(), Turn::run); });
     }
+    phase_ = Phase::cancelled;
+    keep_message(message);
     return true;
 }
 
 void SleepAwaiterBase::throw_cancelled() {
-    task_->throw_if_cancelled(phase_ == Phase::cancelled);
-    if (message_) throw CancelledError(**message_);
+    task().throw_if_cancelled(phase_ == Phase::cancelled);
+    const std::unique_ptr<CancelMessage> message(take_message());
+    if (message) throw CancelledError(**message);
     throw CancelledError();
 }
 
@@ -495,12 +524,14 @@ void launch_with(const Ref<FutureBase>& future, TaskOptions options, bool by_fac
 void launch(const Ref<FutureBase>& future, TaskOptions* options) {
     TaskBase& task = static_cast<TaskBase&>(*future);
     const bool by_factory = EventLoop::Internals::state(task.loop()).task_factory != nullptr;
-    if (options != nullptr || by_factory) [[unlikely]] {
+    if (options != nullptr || by_factory || task.loop().get_debug()) [[unlikely]] {
+        task.name_by_number();
         launch_with(future, options != nullptr ? std::move(*options) : TaskOptions(), by_factory);
         return;
     }
-    task.set_context(copy_current_context());
-    task.start(false);
+    if (ContextSlot context = copy_current_context()) [[unlikely]]
+        task.set_context(std::move(context));
+    task.start_plainly();
 }
 
 void run_loop_until(EventLoop& loop, const Ref<FutureBase>& future, bool new_task) {

@@ -5,18 +5,16 @@
 
 namespace asyncio::detail {
 
-void TimerQueue::arm(TimerNode& node, std::int64_t now) {
-    // Without timers the ring may be moved for free.
-    if (armed_ == 0) {
-        current_ = now >> shift;
-        earliest_ = never;
-    }
-    earliest_ = std::min(earliest_, node.deadline);
-    place({node.deadline, sequence_++, &node});
-    ++armed_;
+inline void TimerQueue::append(std::uint32_t index, const Entry& entry) {
+    Bucket& bucket = buckets_->bucket[index];
+    entry.node->place = index;
+    entry.node->index = static_cast<std::uint32_t>(bucket.entries.size());
+    bucket.entries.push_back(entry);
+    bucket.earliest = std::min(bucket.earliest, entry.deadline);
+    if (index != far) buckets_->occupied[index / 64] |= std::uint64_t{1} << index % 64;
 }
 
-void TimerQueue::place(const Entry& entry) {
+inline void TimerQueue::place(const Entry& entry) {
     const std::int64_t number = entry.deadline >> shift;
     if (number <= current_) {
         entry.node->place = late;
@@ -28,13 +26,15 @@ void TimerQueue::place(const Entry& entry) {
     append(number < current_ + ring ? static_cast<std::uint32_t>(number % ring) : far, entry);
 }
 
-void TimerQueue::append(std::uint32_t index, const Entry& entry) {
-    Bucket& bucket = buckets_->bucket[index];
-    entry.node->place = index;
-    entry.node->index = static_cast<std::uint32_t>(bucket.entries.size());
-    bucket.entries.push_back(entry);
-    bucket.earliest = std::min(bucket.earliest, entry.deadline);
-    if (index != far) buckets_->occupied[index / 64] |= std::uint64_t{1} << index % 64;
+void TimerQueue::arm(TimerNode& node, std::int64_t now) {
+    // Without timers the ring may be moved for free.
+    if (armed_ == 0) {
+        current_ = now >> shift;
+        earliest_ = never;
+    }
+    earliest_ = std::min(earliest_, node.deadline);
+    place({node.deadline, sequence_++, &node});
+    ++armed_;
 }
 
 void TimerQueue::cancel(TimerNode& node) noexcept {

@@ -61,8 +61,8 @@ class TimerQueue {
         std::array<std::uint64_t, ring / 64> occupied{};  // a bit per bucket of the ring
     };
 
-    void place(const Entry& entry);
-    void append(std::uint32_t bucket, const Entry& entry);
+    inline void place(const Entry& entry);
+    inline void append(std::uint32_t bucket, const Entry& entry);
     void remove_from_bucket(TimerNode& node) noexcept;
     // The next bucket of the ring that holds anything, as a bucket number; never if none.
     [[nodiscard]] std::int64_t next_occupied() const noexcept;

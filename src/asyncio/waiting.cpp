@@ -19,6 +19,7 @@ void Delivery::schedule() noexcept {
 void Delivery::take_turn(ReadyNode* node, Turn turn) {
     auto* self = static_cast<Delivery*>(node);
     const Ref<FutureBase> owner = Ref<FutureBase>::adopt(self->owner_);
+    leave_step();
     if (turn == Turn::run) self->deliver();
 }
 
@@ -54,25 +55,19 @@ Gather::~Gather() {
     }
 }
 
+void Gather::throw_other_loop() {
+    throw ValueError("gather() was given futures that belong to different loops");
+}
+
 void Gather::start() {
-    for (std::size_t i = 0; i < count_; ++i) {
-        if (&children_[i].future->loop() != &owner().loop()) {
-            throw ValueError("gather() was given futures that belong to different loops");
-        }
-    }
-    for (std::size_t i = 0; i < count_; ++i) {
-        GatherChild& child = children_[i];
-        child.gather = this;
-        if (!child.future->done()) child.future->add_waiter(&child);
-    }
-    // Those that are done already count at once, without a turn of the loop.
     if (count_ == 0) collect();
+    if (!any_came_done_) return;
+    // Those that were done already count at once, without a turn of the loop.
+    bool ends = false;
     for (std::size_t i = 0; i < count_; ++i) {
-        GatherChild& child = children_[i];
-        if (!child.linked()) child_done(child);
+        if (children_[i].came_done && child_done(children_[i])) ends = true;
     }
-    started_ = true;
-    if (last_ != nullptr) deliver();
+    if (ends) deliver();
 }
 
 GatherChild::~GatherChild() {
@@ -82,23 +77,27 @@ GatherChild::~GatherChild() {
     if (gather->outer().done()) future->forgive_error();
 }
 void GatherChild::fire(FutureBase&) noexcept {
-    gather->child_done(*this);
+    if (gather->child_done(*this)) gather->schedule();
 }
 FutureBase* GatherChild::waiter() const noexcept {
     return &gather->outer();
 }
 
-void Gather::child_done(GatherChild& child) noexcept {
+bool Gather::child_done(GatherChild& child) noexcept {
     ++finished_;
     if (last_ != nullptr || owner().done()) {
         // Too late to matter; its error counts as looked at.
         child.future->mark_retrieved();
-        return;
+        return false;
     }
-    failed_ = !return_exceptions_ && (child.future->cancelled() || child.future->peek_exception());
-    if (!failed_ && finished_ < count_) return;
+    const bool has_result = !child.future->cancelled() && !child.future->peek_exception();
+    if (has_result && child.owned && take_early(static_cast<std::size_t>(&child - &children_[0]))) {
+        child.future = nullptr;
+    }
+    failed_ = !return_exceptions_ && !has_result;
+    if (!failed_ && finished_ < count_) return false;
     last_ = &child;
-    if (started_) schedule();
+    return true;
 }
 
 void Gather::deliver() {
@@ -106,11 +105,14 @@ void Gather::deliver() {
     if (failed_) {
         owner().set_exception(last_->future->take_error());
     } else if (cancel_requested_) {
-        for (std::size_t i = 0; i < count_; ++i) children_[i].future->mark_retrieved();
+        for (std::size_t i = 0; i < count_; ++i) {
+            if (children_[i].future) children_[i].future->mark_retrieved();
+        }
         // Its message is that of the last argument, as in CPython.
-        const FutureBase& last = *children_[count_ - 1].future;
-        owner().set_exception(last.cancelled() ? last.cancelled_error()
-                                               : std::make_exception_ptr(CancelledError()));
+        const FutureBase* const last = children_[count_ - 1].future.get();
+        owner().set_exception(last != nullptr && last->cancelled()
+                                  ? last->cancelled_error()
+                                  : std::make_exception_ptr(CancelledError()));
     } else {
         try {
             collect();
@@ -123,7 +125,7 @@ void Gather::deliver() {
 bool Gather::cancel_children(const CancelMessage& message) {
     bool any = false;
     for (std::size_t i = 0; i < count_; ++i) {
-        if (children_[i].future->cancel(message)) any = true;
+        if (children_[i].future && children_[i].future->cancel(message)) any = true;
     }
     if (any) cancel_requested_ = true;
     return any;
