@@ -164,6 +164,28 @@ TEST_P(ProactorWait, MovesBetweenThreadsWithOperationsInFlight) {
     end(poller);
 }
 
+TEST_P(ProactorWait, MovesBetweenThreadsWithMoreInFlightThanARingHolds) {
+    const Pipe pipe;
+    std::vector<std::unique_ptr<Recorder>> pollers(3000);
+    for (auto& poller : pollers) {
+        poller = std::make_unique<Recorder>(poll(pipe[0], POLLIN));
+        submit(*poller);
+    }
+    settle();
+    for (std::size_t i = 0; i < pollers.size(); i += 3) cancel(*pollers[i]);
+    proactor->detach();
+    std::thread([&] {
+        for (std::size_t i = 0; i < pollers.size(); i += 3) run(*pollers[i]);
+        settle();
+        proactor->detach();
+    }).join();
+    put(pipe[1], "x");
+    for (std::size_t i = 0; i < pollers.size(); ++i) {
+        run(*pollers[i]);
+        EXPECT_EQ(pollers[i]->result(), i % 3 == 0 ? -ECANCELED : POLLIN);
+    }
+}
+
 TEST_P(ProactorWait, MovingWithoutDetachIsRefusedWhereItCannotWork) {
     if (!GetParam().io_uring) GTEST_SKIP() << "epoll belongs to no thread";
     const Pipe pipe;

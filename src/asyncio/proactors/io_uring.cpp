@@ -241,6 +241,7 @@ class IoUringProactor final : public Proactor {
             io_uring_sqe* const entry = next_submission();
             if (entry == nullptr) return false;
             cancels_.remove(*operation);
+            submitted_.push_back(*operation);
             operation->pending ^= cancel_queued | cancel_due;
             io_uring_prep_cancel64(entry, token(*operation, own_tag), 0);
             entry->user_data = token(*operation, cancel_tag);
@@ -259,6 +260,7 @@ class IoUringProactor final : public Proactor {
         entry.user_data = token(operation, own_tag);
         operation.state = Operation::State::submitted;
         operation.pending |= own_due;
+        submitted_.push_back(operation);
         ++in_kernel_;
     }
 
@@ -480,10 +482,9 @@ class IoUringProactor final : public Proactor {
 
     void drop_own(Operation& operation) noexcept {
         operation.pending &= static_cast<std::uint8_t>(~own_due);
-        if ((operation.pending & cancel_queued) != 0) {
-            cancels_.remove(operation);
-            operation.pending ^= cancel_queued;
-        }
+        const bool to_cancel = (operation.pending & cancel_queued) != 0;
+        (to_cancel ? cancels_ : submitted_).remove(operation);
+        operation.pending &= static_cast<std::uint8_t>(~cancel_queued);
     }
 
     void take_last(Operation& operation, int result, bool withdrawn) {
@@ -581,27 +582,49 @@ class IoUringProactor final : public Proactor {
     void ask_to_cancel(Operation& operation) noexcept {
         if ((operation.pending & (cancel_queued | cancel_due)) != 0) return;
         operation.pending |= cancel_queued;
+        submitted_.remove(operation);
         cancels_.push_back(operation);
     }
 
     // Takes everything out of the kernel. Completions are held until the next wait(), where
     // operations that nobody asked to cancel are queued again.
     void withdraw_all() noexcept {
-        bool ask = true;
-        while (in_kernel_ > 0) {
-            if (io_uring_sqe* const entry = ask ? next_submission() : nullptr) {
-                io_uring_prep_cancel64(entry, 0, IORING_ASYNC_CANCEL_ANY);
-                entry->user_data = cancel_all_tag;
-                ++in_kernel_;
+        // Each by name and the last one first: so the kernel finds it at once. Asked for all of
+        // them, it looks for the next one among those that it has found before.
+        for (const OperationList* list : {&submitted_, &cancels_}) {
+            for (Operation* one = list->back(); one != nullptr; one = one->previous) {
+                withdraw(token(*one, own_tag), 0);
             }
+        }
+        bool missed = false;
+        while (in_kernel_ > 0) {
+            if (missed) withdraw(0, IORING_ASYNC_CANCEL_ANY);
             // An operation on its way from readiness to its work is missed by the request:
             // ask again when nothing has come for a while.
             const int result = ring_->enter(1, std::chrono::milliseconds(10));
-            ask = result == -ETIME || (result < 0 && ring_->available() == 0);
-            while (ring_->available() > 0) {
-                io_uring_cqe completion;
-                if (take(completion)) hold(completion);
-            }
+            missed = result == -ETIME || (result < 0 && ring_->available() == 0);
+            hold_available();
+        }
+    }
+
+    // Does nothing when there is no room, even with all completions taken.
+    void withdraw(std::uint64_t name, int flags) noexcept {
+        io_uring_sqe* entry = ring_->next_submission();
+        if (entry == nullptr) {
+            ring_->enter(0, {});
+            hold_available();
+            entry = ring_->next_submission();
+        }
+        if (entry == nullptr) return;
+        io_uring_prep_cancel64(entry, name, flags);
+        entry->user_data = cancel_all_tag;
+        ++in_kernel_;
+    }
+
+    void hold_available() {
+        while (ring_->available() > 0) {
+            io_uring_cqe completion;
+            if (take(completion)) hold(completion);
         }
     }
 
@@ -626,6 +649,7 @@ class IoUringProactor final : public Proactor {
     bool closing_ = false;
     std::size_t in_kernel_ = 0;  // entries without their last completion, but for the wake's
     OperationList queued_;       // not yet entries
+    OperationList submitted_;    // in the kernel
     OperationList cancels_;      // in the kernel, to be cancelled
     OperationList ready_;        // with a result to deliver
     ReadScratch scratch_;

@@ -21,6 +21,7 @@ class OperationList {
 
     [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
     [[nodiscard]] Operation* front() const noexcept { return first_; }
+    [[nodiscard]] Operation* back() const noexcept { return last_; }
 
     void push_back(Operation& operation) noexcept {
         operation.next = nullptr;
