@@ -126,6 +126,7 @@ class StreamReaderProtocol;
 // The sending end.
 class StreamWriter {
   public:
+    // `loop` is the one of the protocol.
     StreamWriter(std::shared_ptr<Transport> transport,
                  std::shared_ptr<StreamReaderProtocol> protocol, std::optional<StreamReader> reader,
                  EventLoop& loop);
@@ -188,9 +189,20 @@ namespace detail {
 // What start_server() calls for each connection.
 class ClientHandler {
   public:
+    ClientHandler() = default;
+    ClientHandler(const ClientHandler&) = delete;
+    ClientHandler& operator=(const ClientHandler&) = delete;
     virtual ~ClientHandler();
+
+    void add_reference() noexcept { references_.add(); }
+    void drop_reference() noexcept {
+        if (references_.drop()) delete this;
+    }
     // The task that serves it, if the handler is a coroutine.
     virtual AnyTask start(EventLoop& loop, StreamReader reader, StreamWriter writer) = 0;
+
+  private:
+    RefCount references_;
 };
 
 template <class F>
@@ -219,7 +231,7 @@ class StreamReaderProtocol : public Protocol,
                              public std::enable_shared_from_this<StreamReaderProtocol> {
   public:
     explicit StreamReaderProtocol(StreamReader reader,
-                                  std::shared_ptr<detail::ClientHandler> handler = nullptr);
+                                  detail::Ref<detail::ClientHandler> handler = nullptr);
     ~StreamReaderProtocol() override;
 
     void connection_made(std::shared_ptr<Transport> transport) override;
@@ -230,9 +242,10 @@ class StreamReaderProtocol : public Protocol,
     void resume_writing() override;
 
     // Private to the library.
+    [[nodiscard]] EventLoop& loop() const noexcept { return reader_->loop(); }
     [[nodiscard]] std::span<std::byte> lend_memory() noexcept override;
     [[nodiscard]] bool must_drain() const noexcept { return paused_ || lost_; }
-    [[nodiscard]] bool serves() const noexcept { return handler_ != nullptr; }
+    [[nodiscard]] bool serves() const noexcept { return bool(handler_); }
     Coroutine<void> wait_drained();
     Coroutine<void> wait_closed();
     // After start_tls().
@@ -241,16 +254,18 @@ class StreamReaderProtocol : public Protocol,
   private:
     class Wait;
     struct WaitFor;
+    struct Waiting;
+
+    Waiting& waiting();
+    void wake(detail::WaitLine Waiting::* line) noexcept;
 
     detail::Ref<detail::ReaderState> reader_;
-    std::shared_ptr<detail::ClientHandler> handler_;
+    detail::Ref<detail::ClientHandler> handler_;
     bool over_ssl_ = false;
     bool paused_ = false;
     bool lost_ = false;
-    std::exception_ptr error_;  // that ended the connection
-    detail::LoopBinding loop_;
-    detail::WaitLine draining_;
-    detail::WaitLine closing_;
+    std::exception_ptr error_;          // that ended the connection
+    std::unique_ptr<Waiting> waiting_;  // made when the first one waits
 };
 
 using StreamPair = std::pair<StreamReader, StreamWriter>;
@@ -261,19 +276,19 @@ Coroutine<StreamPair> open_connection(std::string host, int port, ConnectionOpti
 Coroutine<StreamPair> open_connection(ConnectionOptions options);
 
 namespace detail {
-Coroutine<Server> serve_streams(std::shared_ptr<ClientHandler> handler,
-                                std::vector<std::string> hosts, int port, ServerOptions options);
-Coroutine<Server> serve_streams(std::shared_ptr<ClientHandler> handler, ServerOptions options);
+Coroutine<Server> serve_streams(Ref<ClientHandler> handler, std::vector<std::string> hosts,
+                                int port, ServerOptions options);
+Coroutine<Server> serve_streams(Ref<ClientHandler> handler, ServerOptions options);
 Coroutine<StreamPair> open_unix_stream(std::optional<std::string> path,
                                        UnixConnectionOptions options);
-Coroutine<Server> serve_unix_streams(std::shared_ptr<ClientHandler> handler,
-                                     std::optional<std::string> path, UnixServerOptions options);
+Coroutine<Server> serve_unix_streams(Ref<ClientHandler> handler, std::optional<std::string> path,
+                                     UnixServerOptions options);
 
 template <class F>
 concept ConnectionHandler = std::invocable<std::decay_t<F>&, StreamReader, StreamWriter>;
 template <ConnectionHandler F>
-std::shared_ptr<ClientHandler> make_handler(F&& handler) {
-    return std::make_shared<ClientHandlerOf<std::decay_t<F>>>(std::forward<F>(handler));
+Ref<ClientHandler> make_handler(F&& handler) {
+    return Ref<ClientHandler>(new ClientHandlerOf<std::decay_t<F>>(std::forward<F>(handler)));
 }
 }  // namespace detail
 

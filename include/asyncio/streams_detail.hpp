@@ -118,8 +118,8 @@ class ReaderState : public Recycled {
     void feed_data(std::string_view data);
     // Where a transport best puts what it receives next, to feed it right afterwards.
     [[nodiscard]] std::span<std::byte> lend_memory() noexcept {
-        return waiter_ != nullptr && start_ == buffer_.size() ? waiter_->lend_memory()
-                                                              : std::span<std::byte>();
+        return waiter_ != nullptr && buffered().empty() ? waiter_->lend_memory()
+                                                        : std::span<std::byte>();
     }
     void feed_eof();
     void set_exception(std::exception_ptr error);
@@ -131,7 +131,8 @@ class ReaderState : public Recycled {
     }
 
     [[nodiscard]] std::string_view buffered() const noexcept {
-        return std::string_view(buffer_).substr(start_);
+        return buffer_ == nullptr ? std::string_view()
+                                  : std::string_view(buffer_->bytes).substr(buffer_->start);
     }
     // Takes bytes off the front, and lets the transport go on when there is room again.
     void discard(std::size_t count);
@@ -143,7 +144,12 @@ class ReaderState : public Recycled {
 
   private:
     friend class ReadWaiter;
+    struct Buffer {
+        std::string bytes;
+        std::size_t start = 0;  // of what was not taken yet
+    };
 
+    Buffer& buffer();
     void append(std::string_view data);
     void wake_waiter() noexcept;
     void pause_if_full();
@@ -153,8 +159,7 @@ class ReaderState : public Recycled {
     bool paused_ = false;
     LoopReference loop_;
     std::size_t limit_;
-    std::size_t start_ = 0;  // of what is in the buffer
-    std::string buffer_;
+    std::unique_ptr<Buffer> buffer_;  // made for what comes while nobody waits
     std::exception_ptr exception_;
     ReadWaiter* waiter_ = nullptr;
     ReadWaiter* woken_ = nullptr;  // and not resumed yet
@@ -306,8 +311,7 @@ class WriterState : public Recycled {
   public:
     // `reader` is null for a stream that is written to only.
     WriterState(std::shared_ptr<Transport> transport,
-                std::shared_ptr<StreamReaderProtocol> protocol, Ref<ReaderState> reader,
-                EventLoop& loop) noexcept;
+                std::shared_ptr<StreamReaderProtocol> protocol, Ref<ReaderState> reader) noexcept;
     WriterState(const WriterState&) = delete;
     WriterState& operator=(const WriterState&) = delete;
     ~WriterState();  // closes the transport, if nobody has
@@ -320,7 +324,6 @@ class WriterState : public Recycled {
     std::shared_ptr<Transport> transport;
     std::shared_ptr<StreamReaderProtocol> protocol;
     Ref<ReaderState> reader;
-    LoopReference loop;
 
   private:
     void close_forgotten() noexcept;

@@ -124,8 +124,7 @@ void PipeTransport::loop_closed() noexcept {
 
 ReadPipeTransport::ReadPipeTransport(EventLoop& loop, int fd,
                                      std::shared_ptr<BaseProtocol> protocol)
-    : PipeTransport(loop, fd, std::move(protocol)),
-      input_(loop, *this, Operation::Kind::read, fd) {}
+    : PipeTransport(loop, fd, std::move(protocol)), input_(*this, Operation::Kind::read, fd) {}
 
 std::shared_ptr<ReadPipeTransport> ReadPipeTransport::make(EventLoop& loop, Descriptor&& pipe,
                                                            std::shared_ptr<BaseProtocol> protocol,

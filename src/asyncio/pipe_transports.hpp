@@ -113,6 +113,7 @@ class ReadPipeTransport final : public PipeTransport, private ReceivingTransport
     void take_end(int result) override;
     void receiving_over() noexcept override { let_go_if_over(); }
     [[nodiscard]] std::shared_ptr<void> keep_alive() noexcept override { return share(); }
+    [[nodiscard]] EventLoop& loop() const noexcept override { return *loop_; }
 
     Receiving input_;
 };

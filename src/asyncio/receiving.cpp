@@ -5,9 +5,8 @@
 
 namespace asyncio::detail {
 
-Receiving::Receiving(EventLoop& loop, ReceivingTransport& transport, Operation::Kind kind,
-                     int fd) noexcept
-    : loop_(loop), transport_(transport) {
+Receiving::Receiving(ReceivingTransport& transport, Operation::Kind kind, int fd) noexcept
+    : transport_(transport) {
     operation_.kind = kind;
     operation_.multishot = true;
     operation_.owned = true;
@@ -15,6 +14,10 @@ Receiving::Receiving(EventLoop& loop, ReceivingTransport& transport, Operation::
     operation_.owner = this;
     operation_.complete = &Receiving::completed;
     operation_.lend = &Receiving::lend;
+}
+
+Proactor& Receiving::proactor() const noexcept {
+    return *EventLoop::Internals::state(transport_.loop()).proactor;
 }
 
 void Receiving::start() {
@@ -27,9 +30,9 @@ void Receiving::go_on() {
     if (held_ != nullptr || has_end_) {
         // Never out of the caller's own call.
         if (std::exchange(delivery_due_, true)) return;
-        loop_.call_soon([this, keep = transport_.keep_alive()] { deliver_held(); });
+        transport_.loop().call_soon([this, keep = transport_.keep_alive()] { deliver_held(); });
     } else if (!busy() && !over_) {
-        EventLoop::Internals::state(loop_).proactor->submit(operation_);
+        proactor().submit(operation_);
     }
     // An operation that is still being cancelled is submitted again when it ends.
 }
@@ -55,7 +58,7 @@ void Receiving::stop() {
 void Receiving::cancel() {
     if (!busy()) return;
     cancelling_ = true;
-    EventLoop::Internals::state(loop_).proactor->cancel(operation_);
+    proactor().cancel(operation_);
 }
 
 std::span<std::byte> Receiving::lend(Operation& operation) noexcept {

@@ -23,6 +23,7 @@ class ReceivingTransport {
     // The kernel is done with the operation.
     virtual void receiving_over() noexcept = 0;
     [[nodiscard]] virtual std::shared_ptr<void> keep_alive() noexcept = 0;
+    [[nodiscard]] virtual EventLoop& loop() const noexcept = 0;
 
   protected:
     ~ReceivingTransport() = default;
@@ -31,8 +32,7 @@ class ReceivingTransport {
 class Receiving {
   public:
     // `kind`: recv for sockets, read for the rest.
-    Receiving(EventLoop& loop, ReceivingTransport& transport, Operation::Kind kind,
-              int fd) noexcept;
+    Receiving(ReceivingTransport& transport, Operation::Kind kind, int fd) noexcept;
     Receiving(const Receiving&) = delete;
     Receiving& operator=(const Receiving&) = delete;
 
@@ -57,8 +57,8 @@ class Receiving {
     void deliver_held();
     void go_on();
     void cancel();
+    [[nodiscard]] Proactor& proactor() const noexcept;
 
-    EventLoop& loop_;  // the transport's, which holds it
     ReceivingTransport& transport_;
     bool started_ = false;
     bool stopped_ = false;

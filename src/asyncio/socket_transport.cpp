@@ -48,7 +48,7 @@ SocketTransport::SocketTransport(EventLoop& loop, Descriptor socket,
                                  std::shared_ptr<ServerState> server)
     : loop_(loop),
       socket_(std::move(socket)),
-      input_(loop, *this, Operation::Kind::recv, socket_.get()),
+      input_(*this, Operation::Kind::recv, socket_.get()),
       server_(std::move(server)) {
     protocol_.set(std::move(protocol));
     peer_.ask_peer(socket_.get());

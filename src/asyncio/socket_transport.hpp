@@ -45,7 +45,7 @@ class SocketTransport final : public Transport,
                     std::shared_ptr<ServerState> server);
     ~SocketTransport() override;
 
-    [[nodiscard]] EventLoop& loop() const noexcept { return *loop_; }
+    [[nodiscard]] EventLoop& loop() const noexcept override { return *loop_; }
     [[nodiscard]] int fileno() const noexcept { return socket_.get(); }
 
     void close() override;
@@ -130,10 +130,11 @@ class SocketTransport final : public Transport,
 
     LoopReference loop_;
     Descriptor socket_;
+    std::uint32_t lost_count_ = 0;  // positive once connection_lost() is due; counts writes
+    SmallAddress peer_;
     bool closing_ = false;
     bool eof_written_ = false;
-    bool lost_ = false;             // connection_lost() was called
-    std::uint32_t lost_count_ = 0;  // positive once connection_lost() is due; counts writes
+    bool lost_ = false;  // connection_lost() was called
     FlowControl flow_;
     ProtocolSlot protocol_;
     Receiving input_;
@@ -141,7 +142,6 @@ class SocketTransport final : public Transport,
     Future<void> emptied_{nullptr};  // there while a file is sent
     std::shared_ptr<ServerState> server_;
     std::shared_ptr<SocketTransport> alive_;  // itself
-    SmallAddress peer_;
 };
 
 }  // namespace asyncio::detail

@@ -108,12 +108,12 @@ void ReaderState::feed_data(std::string_view data) {
     if (eof_) throw RuntimeError("feed_data after feed_eof");
     if (data.empty()) return;
     if (waiter_ == nullptr) {
-        if (woken_ != nullptr && start_ == buffer_.size()) woken_->take_more(data);
+        if (woken_ != nullptr && buffered().empty()) woken_->take_more(data);
         if (!data.empty()) append(data);
         pause_if_full();
         return;
     }
-    const bool straight = start_ == buffer_.size() && waiter_->take_straight(*this, data);
+    const bool straight = buffered().empty() && waiter_->take_straight(*this, data);
     if (!data.empty()) append(data);
     if (straight || waiter_->advance(*this)) wake_waiter();
     if (waiter_ == nullptr) pause_if_full();
@@ -152,33 +152,42 @@ void ReaderState::replace_transport(std::shared_ptr<ReadTransport> transport) {
     transport_ = std::move(transport);
 }
 
+ReaderState::Buffer& ReaderState::buffer() {
+    if (buffer_ == nullptr) buffer_ = std::make_unique<Buffer>();
+    return *buffer_;
+}
+
 void ReaderState::append(std::string_view data) {
-    if (start_ > 0 && buffer_.size() + data.size() > buffer_.capacity()) {
-        buffer_.erase(0, start_);
-        start_ = 0;
+    auto& [bytes, start] = buffer();
+    if (start > 0 && bytes.size() + data.size() > bytes.capacity()) {
+        bytes.erase(0, start);
+        start = 0;
     }
-    buffer_.append(data);
+    bytes.append(data);
 }
 
 void ReaderState::discard(std::size_t count) {
-    start_ += count;
-    if (start_ == buffer_.size()) {
-        start_ = 0;
-        buffer_.clear();
-        if (buffer_.capacity() > kept_capacity) std::string().swap(buffer_);
+    if (buffer_ != nullptr) {
+        auto& [bytes, start] = *buffer_;
+        start += count;
+        if (start == bytes.size()) {
+            start = 0;
+            bytes.clear();
+            if (bytes.capacity() > kept_capacity) std::string().swap(bytes);
+        }
     }
     resume_if_room();
 }
 
 std::string ReaderState::take(std::size_t count) {
     std::string taken;
-    if (start_ == 0 && count == buffer_.size() && count > kept_capacity) {
-        taken = std::move(buffer_);
-        buffer_ = std::string();
+    if (count > kept_capacity && buffer_->start == 0 && count == buffer_->bytes.size()) {
+        taken = std::exchange(buffer_->bytes, {});
+        count = 0;
     } else {
         taken = buffered().substr(0, count);
     }
-    discard(buffer_.empty() ? 0 : count);
+    discard(count);
     return taken;
 }
 
@@ -186,8 +195,7 @@ void ReaderState::put_back(std::string_view data) {
     if (data.empty()) return;
     std::string all(data);
     all += buffered();
-    buffer_ = std::move(all);
-    start_ = 0;
+    buffer() = {.bytes = std::move(all)};
 }
 
 void ReaderState::pause_if_full() {

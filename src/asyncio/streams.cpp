@@ -11,11 +11,10 @@ namespace detail {
 
 WriterState::WriterState(std::shared_ptr<Transport> transport_given,
                          std::shared_ptr<StreamReaderProtocol> protocol_given,
-                         Ref<ReaderState> reader_given, EventLoop& loop_given) noexcept
+                         Ref<ReaderState> reader_given) noexcept
     : transport(std::move(transport_given)),
       protocol(std::move(protocol_given)),
-      reader(std::move(reader_given)),
-      loop(loop_given) {}
+      reader(std::move(reader_given)) {}
 
 WriterState::~WriterState() {
     if (!transport->is_closing()) close_forgotten();
@@ -23,11 +22,12 @@ WriterState::~WriterState() {
 
 void WriterState::close_forgotten() noexcept {
     try {
-        if (loop->is_closed()) {
+        const EventLoop& loop = protocol->loop();
+        if (loop.is_closed()) {
             log(LogLevel::warning, "loop is closed");
             return;
         }
-        if (loop->get_debug()) {
+        if (loop.get_debug()) {
             log(LogLevel::warning, "unclosed <StreamWriter transport=" + transport->repr() +
                                        ">; call close() on every stream");
         }
@@ -60,9 +60,9 @@ ClientHandler::~ClientHandler() = default;
 
 StreamWriter::StreamWriter(std::shared_ptr<Transport> transport,
                            std::shared_ptr<StreamReaderProtocol> protocol,
-                           std::optional<StreamReader> reader, EventLoop& loop)
+                           std::optional<StreamReader> reader, EventLoop&)
     : state_(new detail::WriterState(std::move(transport), std::move(protocol),
-                                     reader ? reader->state() : nullptr, loop)) {}
+                                     reader ? reader->state() : nullptr)) {}
 
 const std::shared_ptr<Transport>& StreamWriter::transport() const noexcept {
     return state_->transport;
@@ -81,7 +81,7 @@ Coroutine<void> StreamWriter::start_tls(std::shared_ptr<ssl::SSLContext> context
     const StreamWriter self = *this;
     options.server_side = self.state_->protocol->serves();
     co_await self.drain();
-    const std::shared_ptr<Transport> secure = co_await self.state_->loop->start_tls(
+    const std::shared_ptr<Transport> secure = co_await self.state_->protocol->loop().start_tls(
         self.transport(), self.state_->protocol, std::move(context), std::move(options));
     self.state_->transport = secure;
     self.state_->protocol->replace_transport(secure);
@@ -99,67 +99,118 @@ std::string StreamWriter::repr() const {
 
 // ---- StreamReaderProtocol -----------------------------------------------------------------
 
+struct StreamReaderProtocol::Waiting {
+    detail::LoopBinding loop;
+    detail::WaitLine draining;
+    detail::WaitLine closing;
+};
+
 // Waits in one of the lines.
 class StreamReaderProtocol::Wait final : public detail::Waiter {
   public:
-    Wait(StreamReaderProtocol& protocol, detail::WaitLine& line) noexcept
-        : protocol_(protocol), line_(line) {}
+    Wait(Waiting& waiting, detail::WaitLine& line) noexcept : waiting_(waiting), line_(line) {}
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) {
-        line_.wait(*this, detail::FrameLink(frame), protocol_.loop_, "stream");
+        line_.wait(*this, detail::FrameLink(frame), waiting_.loop, "stream");
     }
     void await_resume() { finish_signal(); }
 
   private:
-    StreamReaderProtocol& protocol_;
+    Waiting& waiting_;
     detail::WaitLine& line_;
 };
 
 struct StreamReaderProtocol::WaitFor {
-    StreamReaderProtocol& protocol;
+    Waiting& waiting;
     detail::WaitLine& line;
     using asyncio_native_awaiter = void;
-    Wait operator co_await() const noexcept { return {protocol, line}; }
+    Wait operator co_await() const noexcept { return {waiting, line}; }
 };
 
-namespace {
-
-void wake_all(detail::WaitLine& line) noexcept {
-    while (line.has_waiting()) line.wake_first_and_forget();
+StreamReaderProtocol::Waiting& StreamReaderProtocol::waiting() {
+    if (waiting_ == nullptr) waiting_ = std::make_unique<Waiting>();
+    return *waiting_;
 }
 
-}  // namespace
+void StreamReaderProtocol::wake(detail::WaitLine Waiting::* line) noexcept {
+    if (waiting_ == nullptr) return;
+    while ((*waiting_.*line).has_waiting()) (*waiting_.*line).wake_first_and_forget();
+}
 
 StreamReaderProtocol::StreamReaderProtocol(StreamReader reader,
-                                           std::shared_ptr<detail::ClientHandler> handler)
+                                           detail::Ref<detail::ClientHandler> handler)
     : reader_(reader.state()), handler_(std::move(handler)) {}
 
 StreamReaderProtocol::~StreamReaderProtocol() = default;
 
+namespace {
+
+// What start_server() does when the task of a handler is done. A done callback as any, but an
+// idle connection pays for no handle.
+class HandlerWatch final : public detail::DoneNode, public detail::Recycled {
+  public:
+    static void start(const AnyTask& task, std::shared_ptr<Transport> transport,
+                      detail::Ref<detail::ClientHandler> handler) {
+        auto* const watch = new HandlerWatch(std::move(transport), std::move(handler));
+        detail::FutureBase& future = task.state();
+        if (future.done()) {
+            watch->fire(future);
+        } else {
+            future.add_waiter(watch);
+        }
+    }
+
+    void fire(detail::FutureBase& task) noexcept override {
+        std::unique_ptr<HandlerWatch> self(this);
+        auto* const previous = detail::exchange_current_context(&context_);
+        try {
+            task.loop().call_soon(
+                [self = std::move(self), task = AnyFuture(detail::Ref<detail::FutureBase>(&task))] {
+                    self->finish(task);
+                });
+        } catch (...) {
+            // The loop is closed, or memory is out: the transport ends with its last handle.
+        }
+        detail::exchange_current_context(previous);
+    }
+    void abandon() noexcept override { delete this; }
+
+  private:
+    HandlerWatch(std::shared_ptr<Transport> transport, detail::Ref<detail::ClientHandler> handler)
+        : transport_(std::move(transport)),
+          handler_(std::move(handler)),
+          context_(detail::copy_current_context()) {}
+
+    void finish(const AnyFuture& task) const {
+        const std::exception_ptr error = task.cancelled() ? nullptr : task.exception();
+        if (!task.cancelled() && !error) return;
+        if (error) {
+            ExceptionContext context;
+            context.message = "Unhandled exception in client_connected_cb";
+            context.exception = error;
+            context.transport = transport_;
+            task.get_loop().call_exception_handler(context);
+        }
+        transport_->close();
+    }
+
+    std::shared_ptr<Transport> transport_;
+    detail::Ref<detail::ClientHandler> handler_;  // lives until its last task is done
+    detail::ContextSlot context_;
+};
+
+}  // namespace
+
 void StreamReaderProtocol::connection_made(std::shared_ptr<Transport> transport) {
     reader_->set_transport(transport);
     over_ssl_ = transport->extra_info("sslcontext").has_value();
-    if (handler_ == nullptr) return;
+    if (!handler_) return;
     EventLoop& loop = reader_->loop();
     const StreamReader reader(reader_);
     const AnyTask task =
         handler_->start(loop, reader, StreamWriter(transport, shared_from_this(), reader, loop));
-    if (!task) return;
-    task.add_done_callback([transport, handler = handler_](const AnyFuture& future) {
-        if (future.cancelled()) {
-            transport->close();
-            return;
-        }
-        const std::exception_ptr error = future.exception();
-        if (!error) return;
-        ExceptionContext context;
-        context.message = "Unhandled exception in client_connected_cb";
-        context.exception = error;
-        context.transport = transport;
-        future.get_loop().call_exception_handler(context);
-        transport->close();
-    });
+    if (task) HandlerWatch::start(task, std::move(transport), handler_);
 }
 
 void StreamReaderProtocol::connection_lost(std::exception_ptr error) {
@@ -170,9 +221,9 @@ void StreamReaderProtocol::connection_lost(std::exception_ptr error) {
     } else {
         reader_->feed_eof();
     }
-    wake_all(closing_);
-    wake_all(draining_);
-    handler_.reset();
+    wake(&Waiting::closing);
+    wake(&Waiting::draining);
+    handler_ = nullptr;
 }
 
 void StreamReaderProtocol::data_received(std::string_view data) {
@@ -195,20 +246,20 @@ void StreamReaderProtocol::pause_writing() {
 
 void StreamReaderProtocol::resume_writing() {
     paused_ = false;
-    wake_all(draining_);
+    wake(&Waiting::draining);
 }
 
 Coroutine<void> StreamReaderProtocol::wait_drained() {
     const auto keep = shared_from_this();
     if (lost_) throw_os_error(ECONNRESET, "Connection lost");
     if (!paused_) co_return;
-    co_await WaitFor{*this, draining_};
+    co_await WaitFor{waiting(), waiting().draining};
     if (lost_ && error_) std::rethrow_exception(error_);
 }
 
 Coroutine<void> StreamReaderProtocol::wait_closed() {
     const auto keep = shared_from_this();
-    if (!lost_) co_await WaitFor{*this, closing_};
+    if (!lost_) co_await WaitFor{waiting(), waiting().closing};
     if (error_) std::rethrow_exception(error_);
 }
 
@@ -221,8 +272,7 @@ void StreamReaderProtocol::replace_transport(const std::shared_ptr<Transport>& t
 
 namespace {
 
-detail::ProtocolFactory stream_factory(EventLoop& loop,
-                                       std::shared_ptr<detail::ClientHandler> handler,
+detail::ProtocolFactory stream_factory(EventLoop& loop, detail::Ref<detail::ClientHandler> handler,
                                        std::size_t limit) {
     return [&loop, handler = std::move(handler), limit]() -> std::shared_ptr<BaseProtocol> {
         const StreamReader reader(loop, static_cast<std::ptrdiff_t>(limit));
@@ -271,23 +321,21 @@ Coroutine<StreamPair> detail::open_unix_stream(std::optional<std::string> path,
     });
 }
 
-Coroutine<Server> detail::serve_streams(std::shared_ptr<ClientHandler> handler,
-                                        std::vector<std::string> hosts, int port,
-                                        ServerOptions options) {
+Coroutine<Server> detail::serve_streams(Ref<ClientHandler> handler, std::vector<std::string> hosts,
+                                        int port, ServerOptions options) {
     EventLoop& loop = get_running_loop();
     ProtocolFactory factory = stream_factory(loop, std::move(handler), options.limit);
     co_return co_await serve_hosts(loop, std::move(factory), std::move(hosts), port,
                                    std::move(options));
 }
 
-Coroutine<Server> detail::serve_streams(std::shared_ptr<ClientHandler> handler,
-                                        ServerOptions options) {
+Coroutine<Server> detail::serve_streams(Ref<ClientHandler> handler, ServerOptions options) {
     EventLoop& loop = get_running_loop();
     ProtocolFactory factory = stream_factory(loop, std::move(handler), options.limit);
     co_return co_await serve_socket(loop, std::move(factory), std::move(options));
 }
 
-Coroutine<Server> detail::serve_unix_streams(std::shared_ptr<ClientHandler> handler,
+Coroutine<Server> detail::serve_unix_streams(Ref<ClientHandler> handler,
                                              std::optional<std::string> path,
                                              UnixServerOptions options) {
     EventLoop& loop = get_running_loop();
