@@ -55,13 +55,14 @@ enum Pending : std::uint8_t {
 
 // Operation::hint.
 constexpr std::uint8_t drained = 1;
-constexpr std::uint8_t bulk = 2;
+constexpr std::uint8_t bulk = 2;  // and above: that many small reads since a large one
 
 // So much at once is better read by us, straight into the memory of a receiver that lends it,
 // than by the kernel into a buffer to copy from. Much less is better read by the kernel, many
 // receivers in one go.
-constexpr std::size_t least_bulk = 32 * 1024;
+constexpr std::size_t least_bulk = 16 * 1024;
 constexpr std::size_t no_bulk = 8 * 1024;
+constexpr std::uint8_t small_reads_to_end_bulk = 8;
 
 // The low bits of an entry's user_data tell what the pointer above them means.
 enum Tag : std::uint64_t { own_tag = 0, cancel_tag = 1, wake_tag = 2, cancel_all_tag = 3 };
@@ -253,7 +254,7 @@ class IoUringProactor final : public Proactor {
     void prepare(io_uring_sqe& entry, Operation& operation) noexcept {
         operation.pending &= static_cast<std::uint8_t>(~changing);
         if (provides_buffer(operation) &&
-            (operation.hint == bulk || !receives_natively(operation))) {
+            (operation.hint >= bulk || !receives_natively(operation))) {
             operation.pending |= awaits_ready;
         }
         describe(entry, operation);
@@ -450,6 +451,16 @@ class IoUringProactor final : public Proactor {
         operation.complete(operation, completion.res, true);
     }
 
+    // The last piece of a large message is small as well.
+    static void note_bulk(Operation& operation, int size) noexcept {
+        if (static_cast<std::size_t>(size) >= no_bulk) {
+            operation.hint = bulk;
+        } else if (++operation.hint == bulk + small_reads_to_end_bulk) {
+            operation.hint = 0;
+            operation.pending ^= awaits_ready;
+        }
+    }
+
     // The kernel told of readiness, and the reading is ours. False when that was the end.
     bool read_when_ready(Operation& operation) {
         const ReadScratch::Attempt read = scratch_.attempt(operation);
@@ -457,11 +468,7 @@ class IoUringProactor final : public Proactor {
             settle(operation, read.result);
             return false;
         }
-        if (read.result > 0 && static_cast<std::size_t>(read.result) < no_bulk &&
-            operation.hint == bulk) {
-            operation.hint = 0;
-            operation.pending ^= awaits_ready;
-        }
+        if (read.result > 0 && operation.hint >= bulk) note_bulk(operation, read.result);
         requeue(operation);
         if (read.result > 0) {
             received_ += static_cast<std::size_t>(read.result);
