@@ -112,7 +112,9 @@ class SocketTransport final : public Transport,
     }
     void take_end(int result) override;
     void receiving_over() noexcept override { let_go_if_over(); }
-    [[nodiscard]] std::shared_ptr<void> keep_alive() noexcept override { return self(); }
+    [[nodiscard]] std::shared_ptr<void> keep_alive() noexcept override {
+        return alive_ != nullptr ? alive_ : self();
+    }
     // -- writing
     [[nodiscard]] bool may_write(std::size_t size);
     [[nodiscard]] std::ptrdiff_t send_now(std::string_view data);

@@ -351,6 +351,14 @@ class IoUringProactor final : public Proactor {
         }
     }
 
+    // With a thousand connections an operation is in no cache any more when its turn comes.
+    static constexpr unsigned fetched_ahead = 3;
+    static void fetch(std::uint64_t name) noexcept {
+        const std::uint64_t operation = name & ~tag_mask;  // or nothing, which is no harm
+        __builtin_prefetch(reinterpret_cast<const void*>(operation));
+        __builtin_prefetch(reinterpret_cast<const void*>(operation + sizeof(Operation) - 1));
+    }
+
     void deliver() {
         while (next_held_ < held_.size()) {
             const std::string data = std::move(held_data_[next_held_]);
@@ -362,6 +370,7 @@ class IoUringProactor final : public Proactor {
         next_held_ = 0;
         // Those that are there now; more may come while these are served.
         for (unsigned count = ring_ != nullptr ? ring_->available() : 0; count > 0; --count) {
+            fetch(ring_->name_of(fetched_ahead));
             io_uring_cqe completion;
             if (take(completion)) dispatch(completion, nullptr);
             if (received_ >= receive_budget && !closing_) break;

@@ -50,6 +50,10 @@ class Ring {
     [[nodiscard]] unsigned available() const noexcept {
         return std::atomic_ref(*completion_tail_).load(std::memory_order_acquire) - head_;
     }
+    // The name of one that comes `later` than the oldest; nonsense beyond available().
+    [[nodiscard]] std::uint64_t name_of(unsigned later) const noexcept {
+        return results_[(head_ + later) & completion_mask_].user_data;
+    }
     // Takes the oldest of available() > 0.
     io_uring_cqe take() noexcept;
 
