@@ -1,18 +1,21 @@
 // Our echo servers for benchmarks/run net.
 //
-//   echo PORT streams       a coroutine per connection, StreamReader and StreamWriter
-//   echo PORT protocol      a Protocol per connection
-//   echo PORT buffered      a BufferedProtocol per connection
+//   echo PORT streams [PEM]     a coroutine per connection, StreamReader and StreamWriter
+//   echo PORT protocol [PEM]    a Protocol per connection
+//   echo PORT buffered [PEM]    a BufferedProtocol per connection
 //
+// With a file of a certificate and its key: under TLS.
 // ASYNCIO_PROACTOR names the proactor.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
 #include <array>
 #include <asyncio.hpp>
+#include <asyncio/ssl.hpp>
 #include <cstdlib>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 namespace {
 
@@ -54,17 +57,26 @@ class BufferedEcho : public BufferedProtocol {
     std::array<std::byte, 65536> buffer_;
 };
 
-Coroutine<void> run_server(int port, std::string_view kind) {
+std::shared_ptr<ssl::SSLContext> load_context(const char* pem) {
+    auto context = ssl::create_default_context({.purpose = ssl::Purpose::CLIENT_AUTH});
+    context->load_cert_chain(pem);
+    return context;
+}
+
+// `pem` is null for plain TCP.
+Coroutine<void> run_server(int port, std::string_view kind, const char* pem) {
     EventLoop& loop = get_running_loop();
+    ServerOptions options{.backlog = 4096};
+    if (pem != nullptr) options.ssl = load_context(pem);
     Server server;
     if (kind == "streams") {
-        server = co_await start_server(serve, "127.0.0.1", port, {.backlog = 4096});
+        server = co_await start_server(serve, "127.0.0.1", port, std::move(options));
     } else if (kind == "protocol") {
         server = co_await loop.create_server([] { return std::make_shared<Echo>(); }, "127.0.0.1",
-                                             port, {.backlog = 4096});
+                                             port, std::move(options));
     } else {
         server = co_await loop.create_server([] { return std::make_shared<BufferedEcho>(); },
-                                             "127.0.0.1", port, {.backlog = 4096});
+                                             "127.0.0.1", port, std::move(options));
     }
     co_await server.serve_forever();
 }
@@ -72,6 +84,6 @@ Coroutine<void> run_server(int port, std::string_view kind) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 3) return 2;
-    run(run_server(std::atoi(argv[1]), argv[2]));
+    if (argc != 3 && argc != 4) return 2;
+    run(run_server(std::atoi(argv[1]), argv[2], argc == 4 ? argv[3] : nullptr));
 }

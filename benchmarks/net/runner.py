@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""TCP echo: our servers beside their peers, for each load; benchmarks/run starts it.
+"""TCP and TLS echo: our servers beside their peers, for each load; benchmarks/run starts it.
 
 Every measurement starts a fresh server pinned to one core and a load generator pinned to
 another, reads the server's CPU time (utime+stime of its whole process tree), and appends
@@ -18,6 +18,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -114,24 +115,33 @@ def s(name):
     return os.path.join(HERE, name)
 
 
-def echo_servers():
+NO_TLS = {"libuv": "it has no TLS", "limit_uring": "there is one hand-tuned program with TLS, over epoll"}
+
+
+def echo_servers(pem=None):
+    """The command of each server; under TLS with `pem`, a certificate and its key."""
     out = {}
+    tail = f" {shlex.quote(pem)}" if pem else ""
     for proactor in ("uring", "epoll"):
         for kind in ("streams", "protocol", "buffered"):
             out[f"ours_{kind}_{proactor}"] = (
                 f"env ASYNCIO_PROACTOR={'io_uring' if proactor == 'uring' else 'epoll'} "
-                f"{os.environ['NETBENCH_OURS']} {{port}} {kind}")
+                f"{os.environ['NETBENCH_OURS']} {{port}} {kind}{tail}")
 
     def add(name, command, *need):
         if have(*need):
-            out[name] = command
-    add("limit_uring", b("limit_uring") + " {port}", b("limit_uring"))
-    add("limit_epoll", b("limit_epoll") + " {port}", b("limit_epoll"))
-    add("asio_epoll", b("asio_coro_epoll") + " {port}", b("asio_coro_epoll"))
-    add("asio_uring", b("asio_coro_uring") + " {port}", b("asio_coro_uring"))
-    add("libuv", b("libuv_echo") + " {port}", b("libuv_echo"))
-    add("tokio", b("tokio_echo") + " {port}", b("tokio_echo"))
-    add("go", b("go_echo") + " {port}", b("go_echo"))
+            out[name] = command + tail
+
+    def program(name, plain, tls=None):
+        if path := b(tls) if pem and tls else None if pem else b(plain):
+            add(name, path + " {port}", path)
+    program("limit_uring", "limit_uring")
+    program("limit_epoll", "limit_epoll", "limit_tls")
+    program("asio_epoll", "asio_coro_epoll", "asio_tls")
+    program("asio_uring", "asio_coro_uring")
+    program("libuv", "libuv_echo")
+    program("tokio", "tokio_echo", "tokio_tls_echo")
+    program("go", "go_echo", "go_echo")
     add("node", f"node {s('peers/node_echo.js')} {{port}}", "node")
     for tag, py in (("", PYTHON), ("_new", PYTHON_NEW)):
         if py and have(py):
@@ -143,16 +153,27 @@ def echo_servers():
     return out
 
 
+def make_certificate(folder):
+    """A certificate for a day, with its key."""
+    pem = os.path.join(folder, "server.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                    "-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout", pem + ".key", "-out", pem + ".crt"],
+                   check=True, capture_output=True)
+    with open(pem, "w") as file:
+        for part in (".crt", ".key"):
+            file.write(open(pem + part).read())
+    return pem
+
 
 # ---------------------------------------------------------------- one measurement
 def measure_echo(command, load, a):
-    conns, msg, depth = load
+    conns, msg, depth, tls = load
     port = port_free()
     srv = Server(command.replace("{port}", str(port)), a.server_core, port)
     try:
         with Watch((a.server_core, a.load_core)) as w:
             p = subprocess.run(["taskset", "-c", str(a.load_core), b("echo_load"), "127.0.0.1", str(port), str(conns),
-                                str(msg), str(a.secs), str(depth), "--pids", ",".join(map(str, srv.pids))],
+                                str(msg), str(a.secs), str(depth), *["--tls"] * tls, "--pids", ",".join(map(str, srv.pids))],
                                capture_output=True, text=True, timeout=a.secs + 8)
     finally:
         srv.stop()
@@ -226,12 +247,12 @@ def write(rows, results):
         if user >= 2e6 / TICK:  # it is counted in ticks
             values["srv_user_us"] = [round(user / requests, 3)]
         results.add(load, name, group, values,
-                    what="{conns} connections, {msg} B each".format(**mine[0]))
+                    what="{conns} connections, {msg} B each".format(**mine[0]) + ", TLS" * load.startswith("tls:"))
 
 
 def parse_echo_load(text):
-    m = re.fullmatch(r"(\d+)x(\d+)([kK]?)(?:/(\d+))?", text)
-    return int(m[1]), int(m[2]) * (1024 if m[3] else 1), int(m[4] or 1)
+    m = re.fullmatch(r"(tls:)?(\d+)x(\d+)([kK]?)(?:/(\d+))?", text)
+    return int(m[2]), int(m[3]) * (1024 if m[4] else 1), int(m[5] or 1), bool(m[1])
 
 
 def main():
@@ -239,7 +260,7 @@ def main():
     ap.add_argument("what", choices=["echo", "table"])
     ap.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND", help="one more server; {port} is filled in")
     ap.add_argument("--only", help="comma-separated names (regular expressions)")
-    ap.add_argument("--loads", help="CONNSxSIZE[/DEPTH],...")
+    ap.add_argument("--loads", help="[tls:]CONNSxSIZE[/DEPTH],...")
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("--round-base", type=int, default=0, help="number of the first round (to add rounds to a file)")
     ap.add_argument("--secs", type=float, default=1.0)
@@ -267,23 +288,27 @@ def main():
     if a.idle == "poll":
         qos = os.open("/dev/cpu_dma_latency", os.O_WRONLY)
         os.write(qos, struct.pack("i", 0))
-    servers = echo_servers()
-    for x in a.server:
-        n, c = x.split("=", 1)
-        servers[n] = c
-    if a.only:
-        extra = [x.split("=", 1)[0] for x in a.server]
-        servers = {n: c for n, c in servers.items() if n in extra or any(re.fullmatch(p, n) for p in a.only.split(","))}
+    folder = tempfile.TemporaryDirectory()
     loads = {t: parse_echo_load(t) for t in (a.loads or "1x64,64x64,1000x64,64x16k,64x128k").split(",")}
+
+    def chosen(servers):
+        extra = [x.split("=", 1)[0] for x in a.server]
+        servers.update(x.split("=", 1) for x in a.server)
+        return {n: c for n, c in servers.items()
+                if not a.only or n in extra or any(re.fullmatch(p, n) for p in a.only.split(","))}
+    by_tls = {tls: chosen(echo_servers(make_certificate(folder.name) if tls else None))
+              for tls in sorted({load[-1] for load in loads.values()})}
     measure = measure_echo
     lock = Lock(a.lock, a.hold)
     every = open(a.rows, "a") if a.rows else None
     results = Writer(a.out, "net")
     not_here(results, BUILD)
+    for name in set(by_tls.get(False, ())) - set(by_tls.get(True, by_tls.get(False, ()))):
+        results.missing(f"{name}, TLS", NO_TLS.get(name, "did not build"))
     for title, load in loads.items():
         rows = []
         for rnd in range(a.round_base, a.round_base + a.rounds):
-            for name, command in servers.items():
+            for name, command in by_tls[load[-1]].items():
                 r = quiet_measure(measure, command, load, a, lock)
                 r.update(server=name, load=title, round=rnd, idle=a.idle)
                 rows.append(r)
