@@ -345,11 +345,23 @@ class MemoryBIO {
     void lend(std::string_view data);
     void keep_lent();
     [[nodiscard]] bool ended() const noexcept { return eof_; }
+    // Who may take what OpenSSL writes out of its own memory, before it is kept here.
+    class Outlet {
+      public:
+        // False leaves it to the buffer.
+        [[nodiscard]] virtual bool take(std::string_view data) noexcept = 0;
+
+      protected:
+        ~Outlet() = default;
+    };
+    void set_outlet(Outlet* outlet) noexcept { outlet_ = outlet; }
+    [[nodiscard]] Outlet* outlet() const noexcept { return outlet_; }
 
   private:
     std::string own_;
     std::size_t read_ = 0;  // of own_
     std::string_view lent_;
+    Outlet* outlet_ = nullptr;
     bool eof_ = false;
 };
 
@@ -402,6 +414,8 @@ class SSLObject {
     [[nodiscard]] std::ptrdiff_t try_handshake() noexcept;  // 1 when done
     [[nodiscard]] std::ptrdiff_t try_read(std::span<char> memory) noexcept;
     [[nodiscard]] std::ptrdiff_t try_write(std::string_view data) noexcept;
+    // Nothing is left that try_read() could give or look at.
+    [[nodiscard]] bool all_read() const noexcept;
     void say_farewell() noexcept;
     // What the last call failed with.
     [[nodiscard]] std::exception_ptr error() const;

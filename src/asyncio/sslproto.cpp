@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <vector>
+#include <new>
+#include <optional>
+#include <utility>
 
 #include <asyncio/constants.hpp>
 #include <asyncio/log.hpp>
@@ -15,7 +17,14 @@ namespace asyncio::detail {
 namespace {
 
 constexpr std::size_t record = 16 * 1024;  // RFC 8446, section 5.1
-constexpr std::size_t batch = 4 * record;  // decrypted for one data_received()
+constexpr std::size_t batch = 8 * record;  // decrypted for one data_received()
+constexpr std::size_t largest_receive = 256 * 1024;
+
+// Where encrypted data is received to, that of all connections of a thread: it is read before
+// anything else is received.
+thread_local std::unique_ptr<std::byte[]> receive_memory;
+// Except by TLS inside of TLS, which is given what is being read out of that memory.
+thread_local bool receive_memory_in_use = false;
 
 // Where records are decrypted to. Taken while in use, as what is called may read, too.
 thread_local std::unique_ptr<std::array<char, batch>> spare_memory;
@@ -23,17 +32,12 @@ thread_local std::unique_ptr<std::array<char, batch>> spare_memory;
 class Memory {
   public:
     Memory() : memory_(std::move(spare_memory)) {
-        if (memory_ == nullptr) memory_ = std::make_unique<std::array<char, batch>>();
+        if (memory_ == nullptr) memory_ = std::make_unique_for_overwrite<std::array<char, batch>>();
     }
     Memory(const Memory&) = delete;
     Memory& operator=(const Memory&) = delete;
     ~Memory() { spare_memory = std::move(memory_); }
-    [[nodiscard]] std::span<char> after(std::size_t used) const noexcept {
-        return std::span(*memory_).subspan(used);
-    }
-    [[nodiscard]] std::string_view first(std::size_t count) const noexcept {
-        return {memory_->data(), count};
-    }
+    [[nodiscard]] std::span<char> all() const noexcept { return *memory_; }
 
   private:
     std::unique_ptr<std::array<char, batch>> memory_;
@@ -76,10 +80,14 @@ SslTransport::SslTransport(EventLoop& loop, std::shared_ptr<BaseProtocol> applic
     application_.set(std::move(application));
     flow_.set_limits({}, constants::FLOW_CONTROL_HIGH_WATER_SSL_WRITE);
     reading_flow_.set_limits({}, constants::FLOW_CONTROL_HIGH_WATER_SSL_READ);
+    outgoing_->set_outlet(this);
     link(loop);
 }
 
-SslTransport::~SslTransport() = default;
+// The application may hold on to the object over these buffers.
+SslTransport::~SslTransport() {
+    outgoing_->set_outlet(nullptr);
+}
 
 void SslTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
     application_.set(std::move(protocol));
@@ -170,15 +178,28 @@ void SslTransport::wake_waiter(const std::exception_ptr& error) {
 
 // ---- reading ------------------------------------------------------------------------------
 
+std::span<std::byte> SslTransport::lend_memory() noexcept {
+    if (receive_memory_in_use) return {};
+    if (receive_memory == nullptr) {
+        receive_memory.reset(new (std::nothrow) std::byte[largest_receive]);
+        if (receive_memory == nullptr) return {};
+    }
+    return {receive_memory.get(), largest_receive};
+}
+
+// Whoever calls it keeps us alive.
 void SslTransport::data_received(std::string_view data) {
-    const auto keep = self();
     incoming_->lend(data);
-    struct KeepRest {
+    struct Loan {
         ssl::MemoryBIO& incoming;
-        ~KeepRest() noexcept(false) { incoming.keep_lent(); }
+        bool in_use_before = std::exchange(receive_memory_in_use, true);
+        ~Loan() noexcept(false) {
+            receive_memory_in_use = in_use_before;
+            incoming.keep_lent();
+        }
     };
     {
-        const KeepRest keep_rest{*incoming_};
+        const Loan loan{*incoming_};
         go_on();
     }
     slow_down_or_not();
@@ -220,21 +241,35 @@ bool SslTransport::deliver(std::string_view data) {
     return !paused_ && held_.empty();
 }
 
+// As many as fit: gives what SSLObject::try_read() gave last.
+std::ptrdiff_t SslTransport::read_records(std::span<char> memory, std::size_t& used) noexcept {
+    std::ptrdiff_t outcome = 0;
+    do {
+        outcome = object_->try_read(memory.subspan(used));
+        if (outcome <= 0) return outcome;
+        used += static_cast<std::size_t>(outcome);
+        if (object_->all_read()) return ssl::SSLObject::blocked;
+    } while (memory.size() - used >= record);
+    return outcome;
+}
+
 // Hands on what there is. Gives whether the peer's farewell was among it.
 bool SslTransport::read_all() {
     if (!held_.empty() && !deliver(std::exchange(held_, {}))) return false;
-    const Memory memory;
+    std::optional<Memory> own;
     for (;;) {
-        std::size_t used = 0;
-        std::ptrdiff_t outcome = ssl::SSLObject::blocked;
-        while (batch - used >= record) {
-            outcome = object_->try_read(memory.after(used));
-            if (outcome <= 0) break;
-            used += static_cast<std::size_t>(outcome);
+        // Where it belongs in the end, if there is such a place yet.
+        const std::span<std::byte> lent = application_.lend_memory();
+        std::span<char> memory(reinterpret_cast<char*>(lent.data()), lent.size());
+        if (lent.empty()) {
+            if (!own) own.emplace();
+            memory = own->all();
         }
+        std::size_t used = 0;
+        const std::ptrdiff_t outcome = read_records(memory, used);
         const std::exception_ptr error =
             outcome == ssl::SSLObject::failed ? object_->error() : nullptr;
-        const bool more = used == 0 || deliver(memory.first(used));
+        const bool more = used == 0 || deliver({memory.data(), used});
         if (error) std::rethrow_exception(error);
         if (outcome == ssl::SSLObject::ended) return true;
         if (outcome == ssl::SSLObject::blocked || !more) return false;
@@ -361,8 +396,9 @@ void SslTransport::encrypt(std::string_view data) {
             backlog_ += data;
             return;
         }
-        const std::string_view part = data.substr(0, batch);
-        const std::ptrdiff_t outcome = object_->try_write(part);
+        last_record_ = data.size() <= record;
+        const std::ptrdiff_t outcome = object_->try_write(data.substr(0, batch));
+        last_record_ = false;
         if (outcome == ssl::SSLObject::blocked) {
             backlog_ += data;
             break;
@@ -389,6 +425,18 @@ void SslTransport::send_encrypted() {
     if (data.empty() || lower_ == nullptr) return;
     lower_->write(data);
     outgoing_->consume(data.size());
+}
+
+// A record that has no others to go with is sent out of OpenSSL's own memory.
+bool SslTransport::take(std::string_view record) noexcept {
+    if (!last_record_ || outgoing_->pending() > 0) return false;
+    if (lower_ == nullptr || lower_->is_closing()) return false;
+    try {
+        lower_->write(record);
+        return true;
+    } catch (...) {
+        return false;  // send_encrypted() comes upon it, too, and may throw
+    }
 }
 
 void SslTransport::resume_writing() {
@@ -452,7 +500,7 @@ void SslTransport::shut_down() {
     // What the peer sent before it heard of it nobody wants any more.
     const Memory memory;
     std::ptrdiff_t outcome = 1;
-    while (outcome > 0) outcome = object_->try_read(memory.after(0));
+    while (outcome > 0) outcome = object_->try_read(memory.all());
     if (outcome == ssl::SSLObject::blocked) return;
     if (outcome == ssl::SSLObject::failed) {
         shut_down_done(object_->error());

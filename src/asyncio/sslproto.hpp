@@ -20,7 +20,10 @@
 
 namespace asyncio::detail {
 
-class SslTransport final : public SSLTransport, public Protocol, public LoopResource {
+class SslTransport final : public SSLTransport,
+                           public Protocol,
+                           public LoopResource,
+                           private ssl::MemoryBIO::Outlet {
   public:
     // The handshake begins with connection_made() of the lower transport. The application's
     // protocol is told of its connection after the handshake, unless it was told before.
@@ -67,6 +70,7 @@ class SslTransport final : public SSLTransport, public Protocol, public LoopReso
     void connection_made(std::shared_ptr<Transport> transport) override;
     void connection_lost(std::exception_ptr error) override;
     void data_received(std::string_view data) override;
+    [[nodiscard]] std::span<std::byte> lend_memory() noexcept override;
     bool eof_received() override;
     void pause_writing() override { lower_paused_ = true; }
     void resume_writing() override;
@@ -91,11 +95,13 @@ class SslTransport final : public SSLTransport, public Protocol, public LoopReso
     void read();
     bool read_all();
     bool deliver(std::string_view data);
+    [[nodiscard]] std::ptrdiff_t read_records(std::span<char> memory, std::size_t& used) noexcept;
     void slow_down_or_not();
     [[nodiscard]] bool may_write();
     void encrypt(std::string_view data);
     void encrypt_backlog();
     void send_encrypted();
+    [[nodiscard]] bool take(std::string_view record) noexcept override;
     // -- the end
     void start_shutdown();
     void flush();
@@ -127,6 +133,7 @@ class SslTransport final : public SSLTransport, public Protocol, public LoopReso
     bool paused_ = false;
     bool lower_paused_ = false;  // for writing
     bool lower_reading_paused_ = false;
+    bool last_record_ = false;      // is what OpenSSL writes now
     bool lower_ended_ = false;      // end of file, with or without a farewell
     std::uint32_t lost_count_ = 0;  // writes since the end
 };
