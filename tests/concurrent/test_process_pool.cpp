@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include <array>
 #include <atomic>
@@ -159,6 +160,28 @@ TEST_F(ProcessPool, SendsFunctionsViewsAndMoveOnlyArguments) {
     };
     EXPECT_EQ(pool.submit(sum, std::span<const double>(numbers)).result(), 6);
     EXPECT_EQ(pool.submit(same, std::string("a copy")).result(), "a copy");
+}
+
+// The kernel gives no file as large as ours where files have a limit.
+TEST_F(ProcessPool, WithoutSharedMemoryEverythingGoesThroughTheSocket) {
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    rlimit less = before;
+    less.rlim_cur = 1 << 30;
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &less), 0);
+    {
+        ProcessPoolExecutor pool({.max_workers = 2, .initializer = {square, 1}});
+        std::vector<Future<std::string>> large;
+        for (int i = 0; i < 20; ++i) {
+            large.push_back(pool.submit([](const std::string& text) { return text + "!"; },
+                                        std::string(200'000, 'x')));
+        }
+        EXPECT_EQ(pool.submit(square, 7).result(), 49);
+        EXPECT_THROW(pool.submit([] { throw asyncio::ValueError("no"); }).result(),
+                     asyncio::ValueError);
+        for (const auto& text : large) EXPECT_EQ(text.result().size(), 200'001U);
+    }
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
 }
 
 TEST_F(ProcessPool, ArgumentsAreTakenWhenSubmitted) {

@@ -47,6 +47,15 @@ inline void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
     futex_wake(word, INT_MAX);
 }
 
+// The same for words in memory that processes share.
+inline void futex_wait_shared(const std::atomic<std::uint32_t>& word,
+                              std::uint32_t expected) noexcept {
+    syscall(SYS_futex, &word, FUTEX_WAIT, expected, nullptr, nullptr, 0);
+}
+inline void futex_wake_shared(const std::atomic<std::uint32_t>& word) noexcept {
+    syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
 // How many CPUs this process may use.
 inline int usable_cpus() noexcept {
     cpu_set_t set;

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,15 +30,26 @@ using namespace std::chrono_literals;
 constexpr std::uint64_t wake_key = 0;
 constexpr std::uint64_t launcher_key = 1;
 std::uint64_t socket_key(const PoolWorker& worker) {
-    return worker.ticket * 2;
+    return worker.ticket * 4;
 }
 std::uint64_t pidfd_key(const PoolWorker& worker) {
-    return worker.ticket * 2 + 1;
+    return worker.ticket * 4 + 1;
+}
+std::uint64_t answered_key(const PoolWorker& worker) {
+    return worker.ticket * 4 + 2;
 }
 
 // How long a worker may live on after its socket ended before it counts as lost,
 // and after SIGTERM before it gets SIGKILL.
 constexpr auto grace = 500ms;
+
+// A worker ends when it has done what it was handed.
+void end_input(const PoolWorker& worker) {
+    ::shutdown(worker.socket.get(), SHUT_WR);
+    if (!worker.shared.is_open()) return;
+    worker.shared.desk().closed.store(1);
+    worker.shared.desk().ring();
+}
 
 std::string name_of(const PoolWorker& worker) {
     return worker.pid != 0 ? "worker " + std::to_string(worker.pid) : std::string("a worker");
@@ -45,9 +57,9 @@ std::string name_of(const PoolWorker& worker) {
 
 }  // namespace
 
-void ProcessPool::watch(int descriptor, std::uint64_t key) const {
+void ProcessPool::watch(int descriptor, std::uint64_t key, std::uint32_t events) const {
     epoll_event event{};
-    event.events = EPOLLIN;
+    event.events = events;
     event.data.u64 = key;
     if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, descriptor, &event) != 0) {
         asyncio::throw_os_error(errno, "watching a worker process");
@@ -73,10 +85,10 @@ void ProcessPool::manage() {
     managed_here = this;
     pthread_setname_np(pthread_self(), "pool-manager");
     try {
-        watch(wake_.get(), wake_key);
+        watch(wake_.get(), wake_key, EPOLLIN);
         launcher_ = make_launcher(options_.start_method, [this] { close_in_copy(); });
         if (const int descriptor = launcher_->poll_descriptor(); descriptor >= 0) {
-            watch(descriptor, launcher_key);
+            watch(descriptor, launcher_key, EPOLLIN);
         }
         run_until_over();
     } catch (const std::exception& error) {
@@ -124,9 +136,10 @@ void ProcessPool::handle_event(std::uint64_t key, std::uint32_t events) {
         if (std::string failure = launcher_->failure(); !failure.empty()) break_pool(failure);
         return;
     }
-    const PoolWorkerPtr worker = find(key / 2);
+    const PoolWorkerPtr worker = find(key / 4);
     if (!worker) return;
     if (key == pidfd_key(*worker)) return bury(worker);
+    if (key == answered_key(*worker)) return take_answers(worker);
 
     if ((events & EPOLLOUT) != 0) send_rest(*worker);
     if ((events & ~std::uint32_t{EPOLLOUT}) != 0 && !read_answers(worker)) {
@@ -161,18 +174,23 @@ void ProcessPool::launch_one() {
 
     const auto worker = std::make_shared<PoolWorker>(next_ticket_++, std::move(our_end));
     const Descriptor file = SharedFile::create();
-    if (file) worker->shared.open(file.get());
-    const int descriptor = file.get();
-    const Frame hello{.kind = FrameKind::hello};
-    send_with(worker->socket.get(), bytes_of(hello), std::span(&descriptor, file ? 1 : 0));
+    if (file) worker->answered = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (worker->answered) {
+        worker->shared.open(file.get());
+        watch(worker->answered.get(), answered_key(*worker), EPOLLIN | EPOLLET);
+    }
+    const int descriptors[] = {file.get(), worker->answered.get()};
+    const Frame hello{.kind = FrameKind::hello, .size = options_.initializer.size()};
+    send_with(worker->socket.get(), bytes_of(hello),
+              std::span(descriptors, worker->answered ? 2 : 0));
 
-    // The calls go into the socket at once; the worker finds them when it is there.
+    // The first calls wait for the worker; it finds them when it is there.
     std::span<const std::byte> rest = std::as_bytes(std::span(options_.initializer));
     if (!rest.empty()) {
         const std::ptrdiff_t sent = send_some(worker->socket.get(), rest);
         if (sent > 0) rest = rest.subspan(static_cast<std::size_t>(sent));
     }
-    watch(worker->socket.get(), socket_key(*worker));
+    watch(worker->socket.get(), socket_key(*worker), EPOLLIN);
     launcher_->launch(worker->ticket, std::move(workers_end));
 
     Deliveries deliveries;
@@ -199,7 +217,7 @@ void ProcessPool::take_news() {
         if (!worker) continue;
         worker->pid = started->pid;
         worker->pidfd = std::move(started->pidfd);
-        watch(worker->pidfd.get(), pidfd_key(*worker));
+        watch(worker->pidfd.get(), pidfd_key(*worker), EPOLLIN);
         started_.notify_all();
         if (kill_signal_ != 0) signal_all(kill_signal_);
     }
@@ -230,6 +248,27 @@ void ProcessPool::send_rest(PoolWorker& worker) {
     deliver(std::move(deliveries));
 }
 
+void ProcessPool::take_answers(const PoolWorkerPtr& worker) {
+    if (!worker->shared.is_open()) return;
+    const Desk& desk = worker->shared.desk();
+    for (;;) {
+        unsigned oldest = call_slots;
+        std::uint64_t sequence = UINT64_MAX;
+        for (unsigned i = 0; i < call_slots; ++i) {
+            const std::uint64_t answered = desk.slots[i].answered.load(std::memory_order_acquire);
+            if (answered == worker->last_answered[i] || answered >= sequence) continue;
+            oldest = i;
+            sequence = answered;
+        }
+        if (oldest == call_slots) return;
+        worker->last_answered[oldest] = sequence;
+        Frame frame = desk.slots[oldest].answer;
+        frame.slot = oldest;
+        const auto size = static_cast<std::size_t>(frame.size);
+        finish_call(worker, frame, {worker->shared.results(oldest).reserve(size), size});
+    }
+}
+
 bool ProcessPool::read_answers(const PoolWorkerPtr& worker) {
     const MessageReader::Status status = worker->answers.fill(worker->socket.get());
     std::span<const std::byte> payload;
@@ -239,10 +278,6 @@ bool ProcessPool::read_answers(const PoolWorkerPtr& worker) {
 
 void ProcessPool::finish_call(const PoolWorkerPtr& worker, const Frame& frame,
                               std::span<const std::byte> payload) {
-    if (frame.shared) {
-        const auto size = static_cast<std::size_t>(frame.size);
-        payload = {worker->shared.results(frame.slot).reserve(size), size};
-    }
     Reader reader(payload.data(), payload.size());
     if (frame.kind == FrameKind::broken) {
         const std::string error = read_description(reader);
@@ -269,8 +304,7 @@ void ProcessPool::finish_call(const PoolWorkerPtr& worker, const Frame& frame,
         return break_pool("the result of a call could not be read: " +
                           asyncio::describe_exception(std::current_exception()));
     }
-    worker->shared.results(frame.slot)
-        .trim(frame.shared ? static_cast<std::size_t>(frame.size) : 0);
+    if (worker->shared.is_open()) worker->shared.results(frame.slot).trim(payload.size());
 
     // The worker counts as idle before anybody hears of the result, so that
     // whoever then submits finds it.
@@ -279,15 +313,15 @@ void ProcessPool::finish_call(const PoolWorkerPtr& worker, const Frame& frame,
     {
         const Lock lock(mutex_);
         PoolWorker::Slot& slot = worker->slots[frame.slot];
-        if (!worker->sending && slot.message.is_shared()) {
-            worker->shared.calls(frame.slot).trim(slot.message.payload().size());
+        if (!worker->sending && worker->shared.is_open()) {
+            worker->shared.calls(frame.slot).trim(slot.message.size());
         }
         done = release(*worker, frame.slot);
         worker->stale = false;
         ++ended_calls_;
         if (worker->handed == 0 && worker->total == options_.max_tasks_per_child) {
             worker->retiring = true;
-            ::shutdown(worker->socket.get(), SHUT_WR);
+            end_input(*worker);
             if (!queue_.empty() || !pending_.empty()) want_worker();
         }
         deliveries = assign();
@@ -307,6 +341,7 @@ void ProcessPool::close_in_copy() const noexcept {
     ::close(wake_.get());
     for (const PoolWorkerPtr& worker : workers_) {
         ::close(worker->socket.get());
+        ::close(worker->answered.get());
         ::close(worker->pidfd.get());
     }
 }
@@ -314,6 +349,7 @@ void ProcessPool::close_in_copy() const noexcept {
 // --- Dying ------------------------------------------------------------------------------------
 
 void ProcessPool::bury(const PoolWorkerPtr& worker) {
+    take_answers(worker);
     while (worker->answers.fill(worker->socket.get()) == MessageReader::Status::more) {
     }
     std::span<const std::byte> payload;
@@ -321,6 +357,7 @@ void ProcessPool::bury(const PoolWorkerPtr& worker) {
 
     epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, worker->pidfd.get(), nullptr);
     epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, worker->socket.get(), nullptr);
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, worker->answered.get(), nullptr);
     const ExitStatus status = launcher_->reap(worker->ticket, worker->pidfd.get());
     bool expected;
     {
@@ -381,10 +418,7 @@ void ProcessPool::end_workers() {
     {
         const Lock lock(mutex_);
         broken = !broken_.empty();
-        for (const PoolWorkerPtr& worker : workers_) {
-            // The end of its input is what a worker ends on.
-            ::shutdown(worker->socket.get(), SHUT_WR);
-        }
+        for (const PoolWorkerPtr& worker : workers_) end_input(*worker);
         if (broken) signal_all(SIGTERM);
     }
     if (!launcher_) return;

@@ -317,7 +317,8 @@ bool ProcessPool::is_older_on_its_way(std::uint64_t number) const {
     return std::any_of(workers_.begin(), workers_.end(), [&](const PoolWorkerPtr& worker) {
         if (!worker->sending || !worker->unsent.empty() || worker->handed < 2) return false;
         return std::any_of(worker->slots.begin(), worker->slots.end(), [&](const auto& slot) {
-            return slot.call && slot.call->number < number && slot.sequence + 1 == worker->next_sequence;
+            return slot.call && slot.call->number < number &&
+                   slot.sequence + 1 == worker->next_sequence;
         });
     });
 }
@@ -356,10 +357,15 @@ std::optional<ProcessPool::Delivery> ProcessPool::take_back_for(const PoolWorker
 
 std::span<const std::byte> ProcessPool::transmit(PoolWorker& worker, unsigned index) {
     PoolWorker::Slot& slot = worker.slots[index];
-    if (worker.shared.is_open()) worker.shared.offer(index).make(slot.sequence);
-    const auto bytes = slot.message.finish({.kind = FrameKind::call,
-                                            .slot = static_cast<std::uint16_t>(index),
-                                            .sequence = slot.sequence});
+    const Frame frame{.kind = FrameKind::call, .slot = index, .sequence = slot.sequence};
+    if (worker.shared.is_open()) {
+        Desk& desk = worker.shared.desk();
+        desk.slots[index].call = slot.message.complete(frame);
+        desk.slots[index].offer.make(slot.sequence);
+        desk.ring();
+        return {};
+    }
+    const auto bytes = slot.message.finish(frame);
     const std::ptrdiff_t sent = send_some(worker.socket.get(), bytes);
     if (sent >= 0) return bytes.subspan(static_cast<std::size_t>(sent));
     // Any other error means that the worker is gone, which its pidfd will say.
@@ -455,9 +461,8 @@ std::vector<pid_t> ProcessPool::worker_pids() {
     Lock lock(mutex_);
     // The launcher names each within a moment, or the pool breaks.
     started_.wait(lock, [this] {
-        return !broken_.empty() ||
-               std::all_of(workers_.begin(), workers_.end(),
-                           [](const auto& worker) { return worker->pid != 0; });
+        return !broken_.empty() || std::all_of(workers_.begin(), workers_.end(),
+                                               [](const auto& worker) { return worker->pid != 0; });
     });
     std::vector<pid_t> pids;
     for (const PoolWorkerPtr& worker : workers_) {

@@ -5,7 +5,7 @@
 //
 // A call for which a worker is idle goes to it at once, from the thread that
 // submits. Everything else, results above all, is the work of one thread, the
-// manager, which waits on all sockets. A busy worker holds one call to go on
+// manager, which waits for all workers. A busy worker holds one call to go on
 // with; if another has nothing to do meanwhile, the pool takes that call back.
 #pragma once
 
@@ -56,8 +56,10 @@ struct PoolWorker {
     const std::uint64_t ticket;
     const Descriptor socket;
     SharedFile shared;
+    Descriptor answered{};  // an eventfd, which the worker writes; never read
     std::array<Slot, call_slots> slots{Slot(shared.calls(0)), Slot(shared.calls(1))};
-    MessageReader answers;  // the manager's
+    MessageReader answers;                                  // the manager's
+    std::array<std::uint64_t, call_slots> last_answered{};  // the manager's, as on the desk
 
     pid_t pid = 0;  // once the launcher has said
     Descriptor pidfd;
@@ -66,7 +68,7 @@ struct PoolWorker {
     unsigned total = 0;               // calls it was ever handed
     std::uint64_t next_sequence = 1;  // of its calls
     std::atomic<bool> sending = false;
-    bool stale = false;     // a call that was taken back still lies in its socket
+    bool stale = false;     // a call was taken back from it since it ended one
     bool retiring = false;  // gets no more calls, and ends by itself
     std::optional<std::chrono::steady_clock::time_point> lost{};  // when its socket ended
     std::span<const std::byte> unsent{};  // what its socket did not take yet
@@ -129,7 +131,7 @@ class ProcessPool : public std::enable_shared_from_this<ProcessPool> {
     // --- Without --------------------------------------------------------------------
     void submit_to(const PoolWorkerPtr& worker, unsigned slot, const CallWriter& writer);
     void submit_to_queue(PooledCallPtr call, const CallWriter& writer);
-    // Sends the call in a slot; what the socket did not take.
+    // Sends the call in a slot; what the worker's socket, if it is used, did not take.
     std::span<const std::byte> transmit(PoolWorker& worker, unsigned slot);
     void deliver(Deliveries deliveries);
     void wake_manager() const noexcept;
@@ -145,6 +147,7 @@ class ProcessPool : public std::enable_shared_from_this<ProcessPool> {
     void take_news();
     void close_in_copy() const noexcept;
     void send_rest(PoolWorker& worker);
+    void take_answers(const PoolWorkerPtr& worker);
     // False once the socket has nothing more to give.
     bool read_answers(const PoolWorkerPtr& worker);
     void finish_call(const PoolWorkerPtr& worker, const Frame& frame,
@@ -156,7 +159,7 @@ class ProcessPool : public std::enable_shared_from_this<ProcessPool> {
     // Reaps workers until all are gone, or the time is up.
     bool reap_all(std::optional<std::chrono::milliseconds> limit);
     void signal_all(int signal);
-    void watch(int descriptor, std::uint64_t key) const;
+    void watch(int descriptor, std::uint64_t key, std::uint32_t events) const;
     void rearm(const PoolWorker& worker, std::uint32_t events) const;
 
     const PoolOptions options_;
@@ -176,7 +179,7 @@ class ProcessPool : public std::enable_shared_from_this<ProcessPool> {
     std::uint64_t ended_calls_ = 0;
     std::uint64_t next_ticket_ = 1;
     std::atomic<unsigned> wanted_ = 0;  // workers to be launched
-    unsigned encoding_ = 0;  // calls that are being written for the queue
+    unsigned encoding_ = 0;             // calls that are being written for the queue
     std::atomic<bool> shutting_down_ = false;
     std::atomic<bool> backlog_ = false;  // whether calls wait in pending_ or queue_
     int kill_signal_ = 0;

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +13,8 @@
 #include <utility>
 
 #include <asyncio/exceptions.hpp>
+
+#include "futex.hpp"
 
 namespace concurrent::futures {
 
@@ -85,15 +88,31 @@ void SharedFile::open(int file) {
         calls_[slot].open(file, (1 + slot) * region_distance);
         results_[slot].open(file, (1 + call_slots + slot) * region_distance);
     }
-    void* control = mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (control == MAP_FAILED)
-        asyncio::throw_os_error(errno, "mapping memory shared with a worker");
-    // The words of a fresh file are zero, which offers nothing: sequences start at 1.
-    offers_ = static_cast<Offer*>(control);
+    void* desk = mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (desk == MAP_FAILED) asyncio::throw_os_error(errno, "mapping memory shared with a worker");
+    desk_ = static_cast<Desk*>(desk);
 }
 
 SharedFile::~SharedFile() {
-    if (offers_ != nullptr) munmap(offers_, page);
+    if (desk_ != nullptr) munmap(desk_, page);
+}
+
+// --- Desk -------------------------------------------------------------------------------------
+
+static_assert(sizeof(Desk) <= page);
+
+// The bell changes before the sleeper is looked for, and who falls asleep says so before
+// looking at the bell: one of the two sees the other.
+
+void Desk::ring() noexcept {
+    bell.fetch_add(1);
+    if (asleep.load() != 0) futex_wake_shared(bell);
+}
+
+void Desk::wait_after(std::uint32_t heard) noexcept {
+    asleep.store(1);
+    if (bell.load() == heard) futex_wait_shared(bell, heard);
+    asleep.store(0);
 }
 
 // --- MessageWriter ----------------------------------------------------------------------------
@@ -101,7 +120,11 @@ SharedFile::~SharedFile() {
 MessageWriter::MessageWriter(Region* region) : region_(region) {}
 
 void MessageWriter::clear() noexcept {
-    shared_ = false;
+    if (is_shared()) {
+        begin_ = position_ = region_->reserve(0);
+        end_ = begin_ + region_->capacity();
+        return;
+    }
     begin_ = position_ = memory_ ? memory_.get() + sizeof(Frame) : nullptr;
     end_ = memory_ ? memory_.get() + capacity_ : nullptr;
 }
@@ -111,14 +134,9 @@ void MessageWriter::grow(std::size_t size) {
     if (size > SIZE_MAX / 4 - used) throw std::bad_alloc();
     std::size_t wanted = used + size;
 
-    if (region_ != nullptr && region_->is_open() && wanted >= shared_from) {
-        wanted = std::max(wanted, used * 2);
-        std::byte* data = region_->reserve(wanted);
-        // reserve() keeps the bytes that are there already.
-        if (!shared_ && used != 0) std::memcpy(data, begin_, used);
-        shared_ = true;
-        begin_ = data;
-        end_ = data + region_->capacity();
+    if (is_shared()) {
+        begin_ = region_->reserve(std::max(wanted, used * 2));  // keeps what is there
+        end_ = begin_ + region_->capacity();
     } else {
         wanted = std::max({wanted + sizeof(Frame), first_message, capacity_ * 2});
         void* data = std::realloc(memory_.get(), wanted);
@@ -134,8 +152,7 @@ void MessageWriter::grow(std::size_t size) {
 
 void MessageWriter::take(MessageWriter& other) {
     clear();
-    if (other.shared_ ||
-        (region_ != nullptr && region_->is_open() && other.size() >= shared_from)) {
+    if (is_shared() || other.is_shared()) {
         const auto payload = other.payload();
         write(payload.data(), payload.size());
         return;
@@ -148,18 +165,16 @@ void MessageWriter::take(MessageWriter& other) {
     other.clear();
 }
 
+Frame MessageWriter::complete(Frame frame) const noexcept {
+    frame.size = size();
+    return frame;
+}
+
 std::span<const std::byte> MessageWriter::finish(Frame frame) {
-    if (!memory_) {
-        std::byte* data = static_cast<std::byte*>(std::malloc(first_message));
-        if (data == nullptr) throw std::bad_alloc();
-        memory_.reset(data);
-        capacity_ = first_message;
-        if (!shared_) clear();
-    }
-    frame.shared = shared_ ? 1 : 0;
+    if (!memory_) grow(0);
     frame.size = size();
     std::memcpy(memory_.get(), &frame, sizeof frame);
-    return {memory_.get(), sizeof frame + (shared_ ? 0 : size())};
+    return {memory_.get(), sizeof frame + size()};
 }
 
 // --- MessageReader ----------------------------------------------------------------------------
@@ -200,14 +215,19 @@ MessageReader::Status MessageReader::fill(int socket) {
 const Frame* MessageReader::next(std::span<const std::byte>& payload) {
     if (end_ - start_ < sizeof(Frame)) return nullptr;
     std::memcpy(&frame_, memory_.get() + start_, sizeof frame_);
-    const std::size_t inline_size = frame_.shared ? 0 : static_cast<std::size_t>(frame_.size);
-    if (end_ - start_ - sizeof(Frame) < inline_size) return nullptr;
-    payload = {memory_.get() + start_ + sizeof(Frame), inline_size};
-    start_ += sizeof(Frame) + inline_size;
+    const auto size = static_cast<std::size_t>(frame_.size);
+    if (end_ - start_ - sizeof(Frame) < size) return nullptr;
+    payload = {memory_.get() + start_ + sizeof(Frame), size};
+    start_ += sizeof(Frame) + size;
     return &frame_;
 }
 
 // --- Sockets --------------------------------------------------------------------------------
+
+bool notify(int event) noexcept {
+    const std::uint64_t one = 1;
+    return ::write(event, &one, sizeof one) == sizeof one;
+}
 
 std::ptrdiff_t send_some(int socket, std::span<const std::byte> bytes) noexcept {
     for (;;) {

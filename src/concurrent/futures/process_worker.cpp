@@ -74,36 +74,69 @@ class Worker {
     explicit Worker(Descriptor socket) : socket_(std::move(socket)) {}
 
     [[noreturn]] void run() {
-        greet();
-        for (;;) {
+        if (const Frame hello = greet(); hello.size != 0) take_messages(1);
+        if (shared_.is_open()) serve_desk();
+        for (;;) take_messages(UINT64_MAX);
+    }
+
+  private:
+    Frame greet() {
+        Frame hello;
+        Descriptor received[2];
+        if (!receive_with(socket_.get(), std::as_writable_bytes(std::span(&hello, 1)), received)) {
+            leave(0);
+        }
+        if (received[0]) shared_.open(received[0].get());
+        answered_ = std::move(received[1]);
+        return hello;
+    }
+
+    // Through the socket, as many as are wanted; ends the process at the stream's end.
+    void take_messages(std::uint64_t wanted) {
+        while (wanted != 0) {
             std::span<const std::byte> payload;
-            while (const Frame* frame = messages_.next(payload)) handle(*frame, payload);
+            while (const Frame* frame = messages_.next(payload)) {
+                MessageWriter& answer =
+                    frame->kind == FrameKind::initialize ? first_answer_ : answers_[frame->slot];
+                handle(*frame, payload, answer);
+                if (--wanted == 0) return;
+            }
             if (messages_.fill(socket_.get()) == MessageReader::Status::closed) leave(0);
         }
     }
 
-  private:
-    void greet() {
-        Frame frame;
-        Descriptor file;
-        if (!receive_with(socket_.get(), std::as_writable_bytes(std::span(&frame, 1)),
-                          std::span(&file, 1))) {
-            leave(0);
+    [[noreturn]] void serve_desk() {
+        Desk& desk = shared_.desk();
+        for (;;) {
+            const std::uint32_t heard = desk.listen();
+            if (take_call(desk)) continue;
+            if (desk.closed.load() != 0) leave(0);
+            desk.wait_after(heard);
         }
-        if (file) shared_.open(file.get());
     }
 
-    void handle(const Frame& frame, std::span<const std::byte> payload) {
-        // Taken back by the pool, for a worker that had nothing to do.
-        if (shared_.is_open() && frame.kind == FrameKind::call &&
-            !shared_.offer(frame.slot).claim(frame.sequence)) {
-            return;
+    // Runs the older of the calls on offer. False if there is none.
+    bool take_call(Desk& desk) {
+        Desk::Slot* oldest = nullptr;
+        std::uint64_t sequence = 0;
+        for (Desk::Slot& slot : desk.slots) {
+            const std::uint64_t standing = slot.offer.standing();
+            if (standing == 0 || (oldest != nullptr && standing > sequence)) continue;
+            oldest = &slot;
+            sequence = standing;
         }
-        if (frame.shared) {
+        if (oldest == nullptr) return false;
+        // Else taken back by the pool, for a worker that had nothing to do.
+        if (oldest->offer.claim(sequence)) {
+            const auto index = static_cast<unsigned>(oldest - desk.slots);
+            const Frame frame = oldest->call;
             const auto size = static_cast<std::size_t>(frame.size);
-            payload = {shared_.calls(frame.slot).reserve(size), size};
+            handle(frame, {shared_.calls(index).reserve(size), size}, answers_[index]);
         }
-        MessageWriter& answer = answers_[frame.slot];
+        return true;
+    }
+
+    void handle(const Frame& frame, std::span<const std::byte> payload, MessageWriter& answer) {
         answer.clear();
         Call call{Reader(payload.data(), payload.size()), answer};
         const std::exception_ptr error = run_traced(Call::run, &call, running_);
@@ -116,8 +149,16 @@ class Worker {
             write_exception(answer, error, running_);
         }
         flush_output();
-        if (!send_all(socket_.get(), answer.finish(reply))) leave(0);
+        if (!send(reply, answer)) leave(0);
         if (reply.kind == FrameKind::broken) leave(1);
+    }
+
+    bool send(Frame reply, MessageWriter& answer) {
+        if (!answer.is_shared()) return send_all(socket_.get(), answer.finish(reply));
+        Desk::Slot& slot = shared_.desk().slots[reply.slot];
+        slot.answer = answer.complete(reply);
+        slot.answered.store(reply.sequence, std::memory_order_release);
+        return notify(answered_.get());
     }
 
     struct Call {
@@ -134,7 +175,9 @@ class Worker {
 
     Descriptor socket_;
     SharedFile shared_;
+    Descriptor answered_;  // an eventfd, to tell the pool
     MessageReader messages_;
+    MessageWriter first_answer_;  // the initializer's, through the socket
     MessageWriter answers_[call_slots] = {MessageWriter(&shared_.results(0)),
                                           MessageWriter(&shared_.results(1))};
     std::vector<const void*> running_;
