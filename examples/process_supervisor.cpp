@@ -33,6 +33,7 @@ Coroutine<void> stop(std::string name, Process process) {
 }
 // [/stop]
 
+// [follow]
 Coroutine<int> follow(std::string name, Process process, asyncio::Event& running) {
     while (auto line = co_await asyncio::anext(*process.stdout_)) {
         fmt::print("{}: {}", name, *line);
@@ -40,6 +41,7 @@ Coroutine<int> follow(std::string name, Process process, asyncio::Event& running
     }
     co_return co_await process.wait();
 }
+// [/follow]
 
 // [supervise]
 Coroutine<void> supervise(Service service, asyncio::Event& running) {
