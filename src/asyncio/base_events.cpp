@@ -92,7 +92,10 @@ void EventLoop::let_go_elsewhere() noexcept {
 }
 
 EventLoopPtr EventLoop::Internals::make(const LoopOptions& options) {
-    return EventLoopPtr(new EventLoop(options, detail::make_proactor(kind_of(options.proactor))));
+    const detail::ProactorKind kind = kind_of(options.proactor);
+    EventLoopPtr loop(new EventLoop(options, detail::make_proactor(kind)));
+    if (loop->get_debug()) log(LogLevel::info, "Using proactor " + detail::describe_choice(kind));
+    return loop;
 }
 
 EventLoopPtr EventLoop::Internals::make_on(std::unique_ptr<detail::Proactor> proactor) {

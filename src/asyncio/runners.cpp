@@ -106,7 +106,7 @@ void Runner::initialize() {
         loop_ = options_.loop_factory();
         if (!loop_) throw RuntimeError("the loop_factory gave no loop");
     } else {
-        loop_ = new_event_loop({.proactor = options_.proactor, .debug = {}});
+        loop_ = new_event_loop({.proactor = options_.proactor, .debug = options_.debug});
         set_event_loop(loop_.get());
     }
     if (options_.debug) loop_->set_debug(*options_.debug);

@@ -1,6 +1,7 @@
 // Which proactor one gets, and what is said when io_uring is refused.
-#include <asyncio/exceptions.hpp>
+#include <asyncio.hpp>
 
+#include <gmock/gmock.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -69,6 +70,34 @@ TEST(ProactorChoice, WithoutTheVariableItFollowsTheProbe) {
     }
 }
 
+// What new_event_loop() logs.
+std::vector<std::string> lines_of_loop(const LoopOptions& options) {
+    std::vector<std::string> lines;
+    const LogLevel level = get_log_level();
+    set_log_level(LogLevel::info);
+    const LogSink sink =
+        set_log_sink([&](LogLevel, std::string_view text) { lines.emplace_back(text); });
+    new_event_loop(options).reset();
+    set_log_sink(sink);
+    set_log_level(level);
+    return lines;
+}
+
+TEST(ProactorChoice, DebugModeTellsWhichAndWhy) {
+    using ::testing::ElementsAre;
+    using ::testing::StartsWith;
+    {
+        const Variable variable("epoll");
+        EXPECT_THAT(lines_of_loop({.debug = true}),
+                    ElementsAre("Using proactor epoll: ASYNCIO_PROACTOR asks for it"));
+        EXPECT_THAT(lines_of_loop({.debug = false}), ElementsAre());
+    }
+    EXPECT_THAT(lines_of_loop({.proactor = asyncio::Proactor::epoll, .debug = true}),
+                ElementsAre("Using proactor epoll: the program asks for it"));
+    const Variable none(nullptr);
+    EXPECT_THAT(lines_of_loop({.debug = true}), ElementsAre(StartsWith("Using proactor ")));
+}
+
 TEST(ProactorChoice, TooManyOpenFilesIsAnOSError) {
 #if defined(__has_feature)
 #if __has_feature(undefined_behavior_sanitizer)
@@ -127,6 +156,13 @@ TEST(ProactorSandboxed, DISABLED_Child) {
         EXPECT_NE(std::string_view(error.what()).find(probe_io_uring().why_not),
                   std::string_view::npos);
     }
+    // And all goes on, as if the program had asked for epoll.
+    set_log_level(LogLevel::info);
+    run({.debug = true}, []() -> Coroutine<void> {
+        auto [ours, theirs] = socketpair();
+        co_await get_running_loop().sock_sendall(ours, "hello");
+        EXPECT_EQ(co_await get_running_loop().sock_recv(theirs, 10), "hello");
+    });
 }
 
 std::string run_sandboxed(unsigned error) {
@@ -156,8 +192,11 @@ std::string run_sandboxed(unsigned error) {
 
 TEST(ProactorSandboxed, ARefusedIoUringIsExplainedAndEpollTaken) {
     if (!probe_io_uring().usable) GTEST_SKIP() << probe_io_uring().why_not;
-    EXPECT_NE(run_sandboxed(EPERM).find("seccomp"), std::string::npos);
-    EXPECT_NE(run_sandboxed(ENOSYS).find("no io_uring"), std::string::npos);
+    using ::testing::HasSubstr;
+    EXPECT_THAT(run_sandboxed(EPERM),
+                HasSubstr("Using proactor epoll: io_uring_setup is not permitted (a seccomp"));
+    EXPECT_THAT(run_sandboxed(ENOSYS),
+                HasSubstr("Using proactor epoll: this kernel has no io_uring"));
 }
 
 }  // namespace asyncio::detail::testing

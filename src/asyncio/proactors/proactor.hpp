@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace asyncio::detail {
@@ -159,6 +160,8 @@ enum class ProactorKind : std::uint8_t { automatic, epoll, io_uring };
 // for another value of the variable, and NotImplementedError when io_uring was asked for by name
 // and the kernel refuses it.
 [[nodiscard]] std::unique_ptr<Proactor> make_proactor(ProactorKind kind);
+// Which one that is and why, in one line: "epoll: this kernel has no io_uring".
+[[nodiscard]] std::string describe_choice(ProactorKind kind);
 
 // How far to go with what newer kernels offer. A kernel that lacks a mode gets the next.
 enum class IoUringMode : std::uint8_t {
