@@ -41,6 +41,7 @@ SocketAddress::SocketAddress(const sockaddr* address, socklen_t size) noexcept
 }
 
 SocketAddress::SocketAddress(std::string_view host, std::uint16_t port) {
+    if (host.find('\0') != host.npos) throw ValueError("embedded null byte in an address");
     const std::string text(host);
     sockaddr_in ipv4{};
     if (::inet_pton(AF_INET, text.c_str(), &ipv4.sin_addr) == 1) {

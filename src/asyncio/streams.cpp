@@ -274,6 +274,8 @@ namespace {
 
 detail::ProtocolFactory stream_factory(EventLoop& loop, detail::Ref<detail::ClientHandler> handler,
                                        std::size_t limit) {
+    // Now, rather than with each connection.
+    static_cast<void>(StreamReader(loop, static_cast<std::ptrdiff_t>(limit)));
     return [&loop, handler = std::move(handler), limit]() -> std::shared_ptr<BaseProtocol> {
         const StreamReader reader(loop, static_cast<std::ptrdiff_t>(limit));
         return std::make_shared<StreamReaderProtocol>(reader, handler);

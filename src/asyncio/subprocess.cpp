@@ -13,7 +13,10 @@ namespace subprocess {
 
 SubprocessStreamProtocol::SubprocessStreamProtocol(std::size_t limit, EventLoop& loop)
     : loop_(loop), limit_(limit) {
-    if (limit == 0) throw ValueError("limit must be positive; it is the bytes a stream buffers");
+    // Half of all numbers are what a negative one became.
+    if (static_cast<std::ptrdiff_t>(limit) <= 0) {
+        throw ValueError("limit must be positive; it is the bytes a stream buffers");
+    }
 }
 
 SubprocessStreamProtocol::~SubprocessStreamProtocol() = default;
