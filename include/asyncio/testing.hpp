@@ -112,5 +112,10 @@ struct CancelReport {
 CancelReport cancel_everywhere(const std::function<Coroutine<void>()>& factory,
                                const std::function<void()>& check = {},
                                const std::function<void(SimLoop&)>& around = {});
+// The same on a loop of the kernel's, for what needs descriptors. Tasks of the loop, such as
+// servers, live on from place to place, and `check` may run the loop. Nothing tells a wait for
+// ever from a long one here, and what nobody handled goes to the loop's exception handler.
+CancelReport cancel_everywhere(EventLoop& loop, const std::function<Coroutine<void>()>& factory,
+                               const std::function<void()>& check = {});
 
 }  // namespace asyncio::testing

@@ -8,6 +8,7 @@
 #include <asyncio/exception_group.hpp>
 #include <asyncio/locks.hpp>
 #include <asyncio/log.hpp>
+#include <asyncio/outcome.hpp>
 #include <asyncio/taskgroups.hpp>
 #include <asyncio/timeouts.hpp>
 #include <asyncio/waiting.hpp>
@@ -346,7 +347,10 @@ Coroutine<Server> make_server(EventLoop& loop, std::vector<Socket> sockets,
     auto state = std::make_shared<ServerState>(loop, std::move(sockets), std::move(settings));
     if (start) {
         state->start();
-        co_await sleep(0);
+        if (const auto turn = co_await try_(sleep(0)); !turn) {
+            state->close();  // cancelled: nobody gets it, and it would listen for ever
+            std::rethrow_exception(turn.exception());
+        }
     }
     co_return Server(std::move(state));
 }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <random>
 
+#include <asyncio/outcome.hpp>
 #include <asyncio/waiting.hpp>
 
 #include "loop_state.hpp"
@@ -179,51 +180,68 @@ void run_to_the_end(SimLoop& sim) {
     }
 }
 
-// Runs `task` for `steps` iterations, letting time pass when idle. False if it ended before.
-bool run_some(SimLoop& sim, const AnyTask& task, std::size_t steps) {
+// Runs `task` for `steps` iterations: time passes when nothing is ready. False if it ended before.
+bool run_some(EventLoop& loop, const AnyTask& task, std::size_t steps) {
     for (std::size_t i = 0; i < steps; ++i) {
         if (task.done()) return false;
-        EventLoop::Internals::run_one(sim.loop());  // time passes when nothing is ready
+        EventLoop::Internals::run_one(loop);
     }
     return !task.done();
 }
 
-void run_point(std::size_t point, const std::function<Coroutine<void>()>& factory,
-               const std::function<void()>& check, const std::function<void(SimLoop&)>& around,
-               CancelReport& report, bool& more) {
-    SimLoop sim(0);
-    if (around) around(sim);
-    Task<void> task = sim.create_task(factory());
-    more = run_some(sim, task, point);
-    if (more) {
+// Cancels `task` after `point` iterations, unless it has ended before: then false.
+bool cancel_at(EventLoop& loop, const AnyTask& task, std::size_t point, CancelReport& report) {
+    const bool cancels = run_some(loop, task, point);
+    if (cancels) {
         task.cancel();
         ++report.points;
     }
+    return cancels;
+}
+
+void count(const Task<void>& ended, CancelReport& report) {
+    ++(ended.cancelled() ? report.cancelled : report.completed);
+    if (ended.cancelled()) return;
+    if (const std::exception_ptr error = ended.exception()) std::rethrow_exception(error);
+}
+
+bool run_point(std::size_t point, const std::function<Coroutine<void>()>& factory,
+               const std::function<void()>& check, const std::function<void(SimLoop&)>& around,
+               CancelReport& report) {
+    SimLoop sim(0);
+    if (around) around(sim);
+    const Task<void> task = sim.create_task(factory());
+    const bool more = cancel_at(sim.loop(), task, point, report);
     run_to_the_end(sim);
-    if (task.cancelled()) {
-        ++report.cancelled;
-    } else {
-        ++report.completed;
-        if (const std::exception_ptr error = task.exception()) std::rethrow_exception(error);
-    }
+    count(task, report);
     sim.run_until_idle();
     if (!sim.reports().empty()) {
         const ExceptionContext& first = sim.reports().front();
         throw RuntimeError(first.message + ": " + describe_exception(first.exception));
     }
     if (check) check();
+    return more;
 }
 
-}  // namespace
+bool run_point(EventLoop& loop, std::size_t point, const std::function<Coroutine<void>()>& factory,
+               const std::function<void()>& check, CancelReport& report) {
+    const Task<void> task = loop.create_task(factory());
+    const bool more = cancel_at(loop, task, point, report);
+    loop.run_until_complete(loop.create_task(
+        [](Task<void> last) -> Coroutine<void> { static_cast<void>(co_await try_(last)); }, task));
+    count(task, report);
+    if (check) check();
+    return more;
+}
 
-CancelReport cancel_everywhere(const std::function<Coroutine<void>()>& factory,
-                               const std::function<void()>& check,
-                               const std::function<void(SimLoop&)>& around) {
+// Every point, from none on, until run(point, report) says that there are no more.
+template <class Run>
+CancelReport at_every_point(Run run) {
     CancelReport report;
     bool more = true;
     for (std::size_t point = 0; more; ++point) {
         try {
-            run_point(point, factory, check, around, report, more);
+            more = run(point, report);
         } catch (...) {
             std::fprintf(stderr, "cancel_everywhere: failed when cancelled after %zu iterations\n",
                          point);
@@ -231,6 +249,23 @@ CancelReport cancel_everywhere(const std::function<Coroutine<void>()>& factory,
         }
     }
     return report;
+}
+
+}  // namespace
+
+CancelReport cancel_everywhere(const std::function<Coroutine<void>()>& factory,
+                               const std::function<void()>& check,
+                               const std::function<void(SimLoop&)>& around) {
+    return at_every_point([&](std::size_t point, CancelReport& report) {
+        return run_point(point, factory, check, around, report);
+    });
+}
+
+CancelReport cancel_everywhere(EventLoop& loop, const std::function<Coroutine<void>()>& factory,
+                               const std::function<void()>& check) {
+    return at_every_point([&](std::size_t point, CancelReport& report) {
+        return run_point(loop, point, factory, check, report);
+    });
 }
 
 }  // namespace asyncio::testing

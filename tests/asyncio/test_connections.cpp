@@ -2,6 +2,8 @@
 // happy eyeballs, addresses that fail or never answer, and every cancellation on the way.
 #include <support/stream_fixture.hpp>
 
+#include <asyncio/testing.hpp>
+
 namespace {
 
 using namespace asyncio;
@@ -268,25 +270,6 @@ TEST_F(Connections, CancelledWhileNobodyAnswers) {
     });
 }
 
-// Runs `scenario` again and again, cancelled one turn of the loop later each time, until it
-// ends by itself. The descriptors are the fixture's to count.
-template <class Scenario>
-void cancel_at_every_turn(EventLoop& loop, Scenario scenario, const std::function<void()>& check) {
-    bool completed = false;
-    for (int turns = 0; !completed; ++turns) {
-        ASSERT_LT(turns, 10'000);
-        auto task = loop.create_task(scenario());
-        loop.run_until_complete(loop.create_task([&]() -> Coroutine<void> {
-            for (int i = 0; i < turns && !task.done(); ++i) co_await sleep(0);
-            completed = task.done();
-            task.cancel();
-            const auto outcome = co_await try_(task);
-            EXPECT_TRUE(outcome || outcome.cancelled()) << describe_exception(outcome.exception());
-        }));
-        check();
-    }
-}
-
 // Sockets of this process that are connected or were.
 std::size_t count_connections() {
     std::size_t count = 0;
@@ -308,7 +291,7 @@ TEST_F(Connections, CancelledAtEveryTurnWhileItConnects) {
         co_await until([] { return count_connections() == 0; });
     });
     const std::size_t before = count_descriptors();
-    cancel_at_every_turn(
+    asyncio::testing::cancel_everywhere(
         loop,
         [&]() -> Coroutine<void> {
             auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(*server));
@@ -329,7 +312,7 @@ TEST_F(Connections, CancelledAtEveryTurnWhileItConnects) {
 }
 
 TEST_F(Connections, CancelledAtEveryTurnWhileAServerStarts) {
-    cancel_at_every_turn(
+    asyncio::testing::cancel_everywhere(
         loop,
         []() -> Coroutine<void> {
             Server server = co_await start_server(echo, {"127.0.0.1", "127.0.0.2"}, 0);
@@ -354,7 +337,7 @@ TEST_F(Connections, OperationsOnSocketsCancelledAtEveryTurnLoseNothing) {
         }
         theirs.shutdown(SHUT_WR);
     });
-    cancel_at_every_turn(
+    asyncio::testing::cancel_everywhere(
         loop,
         [&]() -> Coroutine<void> {
             for (;;) {
@@ -386,7 +369,7 @@ TEST_F(Connections, StreamReadsCancelledAtEveryTurnLoseNothing) {
         pair = co_await open_connection("127.0.0.1", port_of(*server));
     });
     std::string received;
-    cancel_at_every_turn(
+    asyncio::testing::cancel_everywhere(
         loop,
         [&]() -> Coroutine<void> {
             for (;;) {
