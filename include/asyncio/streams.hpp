@@ -248,7 +248,9 @@ class StreamReaderProtocol : public Protocol,
     [[nodiscard]] bool serves() const noexcept { return bool(handler_); }
     Coroutine<void> wait_drained();
     Coroutine<void> wait_closed();
-    // After start_tls().
+    // For start_tls(), and after it.
+    [[nodiscard]] std::string take_unread() { return reader_->take_all(); }
+    [[nodiscard]] bool has_ended() const noexcept { return reader_->has_eof(); }
     void replace_transport(const std::shared_ptr<Transport>& transport);
 
   private:

@@ -8,6 +8,7 @@
 
 #include <asyncio/constants.hpp>
 #include <asyncio/log.hpp>
+#include <asyncio/streams.hpp>
 
 #include "socket_transport.hpp"
 #include "transport_errors.hpp"
@@ -551,7 +552,9 @@ void SslTransport::connection_lost(std::exception_ptr error) {
     state_ = State::unwrapped;
     const std::shared_ptr<BaseProtocol> application = application_.take();
     const bool connected = told_ == Application::connected || told_ == Application::at_end;
-    if (!shaking && connected) {
+    // Also one that was connected before a start_tls() that ends in its handshake. Python forgets
+    // that one, and who waits for its end waits for ever.
+    if (connected) {
         told_ = Application::lost;
         loop_->call_soon([self = self(), application, error] {
             guard_callback(*self->loop_, *self, "protocol.connection_lost() failed",
@@ -597,13 +600,21 @@ std::shared_ptr<Transport> wrap_transport(std::shared_ptr<Transport> lower,
         dynamic_cast<SslTransport*>(lower.get()) == nullptr) {
         throw TypeError("transport " + lower->repr() + " is not supported by start_tls()");
     }
+    const auto stream = std::dynamic_pointer_cast<StreamReaderProtocol>(protocol);
     auto transport = std::make_shared<SslTransport>(loop, std::move(protocol), settings,
                                                     std::move(waiter), false);
+    // What came behind the last line that was read is the beginning of TLS. In the reader it
+    // would pass for something that was encrypted.
+    std::string unread = stream != nullptr ? stream->take_unread() : std::string();
+    const bool ended = stream != nullptr && stream->has_ended();
     // No data before connection_made().
     lower->pause_reading();
     lower->set_protocol(transport);
-    loop.call_soon([transport, lower] {
-        if (!lower->is_closing()) transport->connection_made(lower);
+    loop.call_soon([transport, lower, unread = std::move(unread), ended] {
+        if (lower->is_closing()) return;
+        transport->connection_made(lower);
+        if (!unread.empty()) transport->data_received(unread);
+        if (ended) transport->eof_received();  // nobody tells it again
     });
     loop.call_soon([lower] { lower->resume_reading(); });
     return transport;
