@@ -188,6 +188,119 @@ TEST_F(TlsPeers, OpensslStartsTlsAfterAPlainDialogue) {
     });
 }
 
+// Reads what a program says until it has said `text`, or until it ends.
+Coroutine<std::string> hear(StreamReader from, std::string text) {
+    std::string heard;
+    while (heard.find(text) == heard.npos) {
+        const std::string more = co_await from.read(65536);
+        if (more.empty()) break;
+        heard += more;
+    }
+    co_return heard;
+}
+
+// TLS 1.2's renegotiation is refused, as OP_NO_RENEGOTIATION says; that of others' goes on.
+TEST_F(TlsPeers, OpensslAsksToNegotiateAgain) {
+    namespace subprocess = asyncio::subprocess;
+    run([]() -> Coroutine<void> {
+        Server server = co_await tls::serve_echo();
+        auto [other_reader, other_writer] = co_await tls::connect(port_of(server));
+        const subprocess::Process client = co_await create_subprocess_exec(
+            {"openssl", "s_client", "-connect", "127.0.0.1:" + text_of(port_of(server)), "-tls1_2",
+             "-CAfile", certificates().authority},
+            {.stdin_ = subprocess::PIPE,
+             .stdout_ = subprocess::PIPE,
+             .stderr_ = subprocess::STDOUT});
+        client.stdin_->write("before-it\n");
+        EXPECT_THAT(co_await hear(*client.stdout_, "before-it"), HasSubstr("before-it"));
+        client.stdin_->write("R\n");
+        EXPECT_THAT(co_await hear(*client.stdout_, "no renegotiation"),
+                    HasSubstr("no renegotiation"));
+        client.stdin_->close();
+        co_await client.communicate();
+        other_writer.write("still there\n");
+        EXPECT_EQ(co_await other_reader.readline(), "still there\n");
+        co_await end(other_writer);
+        co_await end(server);
+    });
+    take_reports();  // of the handler whose client gave up
+}
+
+// TLS 1.3 has new keys in its place, and the conversation goes on.
+TEST_F(TlsPeers, OpensslAsksForNewKeys) {
+    namespace subprocess = asyncio::subprocess;
+    run([]() -> Coroutine<void> {
+        Server server = co_await tls::serve_echo();
+        const subprocess::Process client = co_await create_subprocess_exec(
+            {"openssl", "s_client", "-connect", "127.0.0.1:" + text_of(port_of(server)), "-tls1_3",
+             "-CAfile", certificates().authority},
+            {.stdin_ = subprocess::PIPE,
+             .stdout_ = subprocess::PIPE,
+             .stderr_ = subprocess::STDOUT});
+        for (const char* word : {"word-1", "word-2", "word-3"}) {
+            client.stdin_->write(std::string(word) + "\n");
+            EXPECT_THAT(co_await hear(*client.stdout_, word), HasSubstr(word));
+            client.stdin_->write("K\n");  // and ours anew, too
+            EXPECT_THAT(co_await hear(*client.stdout_, "KEYUPDATE"), HasSubstr("KEYUPDATE"));
+        }
+        client.stdin_->write("Q\n");
+        co_await client.communicate();
+        EXPECT_EQ(client.returncode(), 0);
+        co_await end(server);
+    });
+}
+
+// ---- GnuTLS, which shares no code with OpenSSL -----------------------------------------------
+
+TEST_F(TlsPeers, GnutlsIsOurClient) {
+    namespace subprocess = asyncio::subprocess;
+    if (!installed("gnutls-cli")) GTEST_SKIP() << "there is no GnuTLS; ./test --all installs it";
+    run([]() -> Coroutine<void> {
+        Server server =
+            co_await start_server(reverse_one_line, "127.0.0.1", 0, {.ssl = tls::serving()});
+        for (const std::string version : {"1.2", "1.3"}) {
+            const subprocess::Process client = co_await create_subprocess_exec(
+                {"gnutls-cli", "--x509cafile", certificates().authority, "--verify-hostname",
+                 "localhost", "--sni-hostname", "localhost", "--priority",
+                 "NORMAL:-VERS-ALL:+VERS-TLS" + version, "--port", text_of(port_of(server)),
+                 "127.0.0.1"},
+                {.stdin_ = subprocess::PIPE,
+                 .stdout_ = subprocess::PIPE,
+                 .stderr_ = subprocess::STDOUT});
+            client.stdin_->write("hello\n");
+            // Its farewell, which ends both directions of TLS, comes with the end of its input.
+            EXPECT_THAT(co_await hear(*client.stdout_, "olleh"),
+                        ::testing::AllOf(HasSubstr("(TLS" + version), HasSubstr("olleh")));
+            co_await client.communicate();
+            EXPECT_EQ(client.returncode(), 0);
+        }
+        co_await end(server);
+    });
+}
+
+TEST_F(TlsPeers, GnutlsServes) {
+    if (!installed("gnutls-serv")) GTEST_SKIP() << "there is no GnuTLS; ./test --all installs it";
+    for (const char* version : {"TLSv1.2", "TLSv1.3"}) {
+        const int port = free_port();
+        Program gnutls({"gnutls-serv", "--echo", "--port", text_of(port), "--x509certfile",
+                        certificates().server, "--x509keyfile", certificates().server, "--priority",
+                        "NORMAL:-VERS-ALL:+VERS-TLS" + std::string(version).substr(4)});
+        run([&]() -> Coroutine<void> {
+            co_await listening(port);
+            auto [reader, writer] = co_await tls::connect(port);
+            EXPECT_EQ(protocol_of(writer), version);
+            for (int i = 0; i < 3; ++i) {
+                writer.write("again\n");
+                EXPECT_EQ(co_await reader.readline(), "again\n");
+            }
+            co_await end(writer);
+            const auto refused = co_await try_(
+                tls::connect(port, {.ssl = tls::trusting(), .server_hostname = "other.example"}));
+            EXPECT_TRUE(holds_exception<ssl::SSLCertVerificationError>(refused.exception()));
+        });
+    }
+}
+
 // ---- curl, nginx ---------------------------------------------------------------------------
 
 TEST_F(TlsPeers, CurlUploadsToUs) {
