@@ -2,6 +2,8 @@
 // silent, late or not there at all.
 #include <optional>
 
+#include <asyncio/testing.hpp>
+
 #include "support/program.hpp"
 #include "support/stream_fixture.hpp"
 
@@ -39,6 +41,10 @@ class NameServer {
                                        "--host-record=v6.test,2001:db8::6",
                                        "--host-record=me.test,127.0.0.1",
                                        "--cname=alias.test,both.test"};
+        for (const char* figure : {"1", "2", "3"}) {  // nobody listens there, in two families
+            words.push_back("--host-record=six.test,127.0.0." + std::string(figure) +
+                            ",::ffff:127.0.0." + figure);
+        }
         for (int i = 1; i <= 60; ++i) {  // more than fits into one datagram
             words.push_back("--host-record=big.test,10.9.8." + std::to_string(i));
         }
@@ -299,6 +305,24 @@ TEST_F(DnsTest, CancellingFreesTheCallerAtOnceAndTheLateAnswerIsDropped) {
     });
 }
 
+TEST_F(DnsTest, CancelledEverywhereItEndsAndTheNextQuestionIsAnswered) {
+    const auto ask = [this]() -> Coroutine<void> {
+        const auto infos = co_await loop.getaddrinfo("v4.test", 80, {.type = SOCK_STREAM});
+        EXPECT_THAT(addresses(infos), ElementsAre("192.0.2.4:80"));
+        const auto [name, service] = co_await loop.getnameinfo(SocketAddress("192.0.2.4", 80));
+        EXPECT_EQ(name, "v4.test");
+    };
+    ask_dnsmasq();
+    const auto report = asyncio::testing::cancel_everywhere(loop, ask, [&] { run(ask); });
+    EXPECT_GT(report.cancelled, 1U);
+
+    loop.set_resolver({.system = true});
+    const auto ask_the_system = [this]() -> Coroutine<void> {
+        EXPECT_FALSE((co_await loop.getaddrinfo("localhost", 80)).empty());
+    };
+    asyncio::testing::cancel_everywhere(loop, ask_the_system, [&] { run(ask_the_system); });
+}
+
 TEST_F(DnsTest, ALoopMayBeClosedOverAQuestion) {
     SlowServer silent;
     loop.set_resolver({.servers = {silent.address()}});
@@ -351,6 +375,38 @@ TEST_F(DnsTest, ConnectionsLookTheirHostsUpTheSameWay) {
         co_await end(server);
         const auto outcome = co_await try_(open_connection("nobody.test", 1));
         EXPECT_TRUE(holds_exception<GaiError>(outcome.exception()));
+    });
+}
+
+// The order in which a connection tries them, by what each one's error says.
+TEST_F(DnsTest, ConnectionsTryTheFamiliesInTurnsIfAsked) {
+    ask_dnsmasq();
+    run([&]() -> Coroutine<void> {
+        const auto infos = co_await loop.getaddrinfo("six.test", 1, {.type = SOCK_STREAM});
+        if (infos.size() != 6) throw RuntimeError("six addresses were expected");
+        std::string unchanged;
+        for (const AddressInfo& info : infos) {
+            unchanged += info.family == infos[0].family ? 'a' : 'b';
+        }
+        for (const auto& [interleave, expected] :
+             {std::pair<std::optional<int>, std::string>{std::nullopt, unchanged},
+              {0, unchanged},
+              {1, "ababab"},
+              {2, "aababb"},
+              {3, "aaabbb"}}) {
+            const auto failed = co_await try_(
+                open_connection("six.test", 1, {.interleave = interleave, .all_errors = true}));
+            std::string order;
+            try {
+                std::rethrow_exception(failed.exception());
+            } catch (const ExceptionGroup& group) {
+                for (const std::exception_ptr& error : group.exceptions()) {
+                    const bool v6 = describe_exception(error).find("[::ffff:") != std::string::npos;
+                    order += v6 == (infos[0].family == AF_INET6) ? 'a' : 'b';
+                }
+            }
+            EXPECT_EQ(order, expected);
+        }
     });
 }
 
