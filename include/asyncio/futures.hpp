@@ -182,8 +182,8 @@ class Future : public AnyFuture {
     // Throws: RuntimeError when there is no loop.
     Future() : Future(get_event_loop()) {}
     explicit Future(EventLoop& loop, std::source_location where = std::source_location::current())
-        : AnyFuture(detail::Ref<detail::FutureBase>::adopt(
-              new detail::FutureStateOf<T>(loop, where))) {}
+        : AnyFuture(
+              detail::Ref<detail::FutureBase>::adopt(new detail::FutureStateOf<T>(loop, where))) {}
     // A handle that names nothing.
     explicit Future(std::nullptr_t) noexcept {}
     // From a state that is known to hold a T. Private to the library.

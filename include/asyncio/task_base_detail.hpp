@@ -113,7 +113,8 @@ class TaskBase : public FutureBase, private TaskNode, public TaskLinks {
     Suspension* waiting_on_ = nullptr;
     ContextSlot context_;
     std::coroutine_handle<> root_;
-    std::int64_t since_ = 0;  // when it last stopped running, as of the loop's last look at the clock
+    std::int64_t since_ =
+        0;  // when it last stopped running, as of the loop's last look at the clock
     std::uintptr_t name_ = 1;  // a number for "Task-N" with the low bit set, or a std::string*
 };
 

@@ -170,8 +170,8 @@ Task<T> spawn(EventLoop& loop, Coroutine<T>&& coroutine, TaskOptions* options,
         coroutine.close();
         throw_closed_loop(loop);
     }
-    auto task = Ref<FutureBase>::adopt(
-        new TaskStateOf<T>(loop, coroutine.release_to_await(), where));
+    auto task =
+        Ref<FutureBase>::adopt(new TaskStateOf<T>(loop, coroutine.release_to_await(), where));
     launch(task, options);
     return Task<T>(std::move(task));
 }

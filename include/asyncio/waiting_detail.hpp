@@ -58,9 +58,9 @@ class GatherChild final : public DoneNode {
     [[nodiscard]] FutureBase* waiter() const noexcept override;
 
     Gather* gather = nullptr;
-    Ref<FutureBase> future;   // null once its result was taken out of it
-    bool owned = false;       // made by gather(): its result may be moved out
-    bool came_done = false;   // it had ended before it was gathered
+    Ref<FutureBase> future;  // null once its result was taken out of it
+    bool owned = false;      // made by gather(): its result may be moved out
+    bool came_done = false;  // it had ended before it was gathered
 };
 
 // What does not depend on the results' types.

@@ -56,7 +56,8 @@ void GeneratorState::frame_is_gone() noexcept {
 // In debug mode, what Python warns of: clean-up that comes too late to run.
 void GeneratorState::report_dropped() const noexcept {
     EventLoop& loop = *loop_->get();
-    const bool too_late = loop.is_closed() || EventLoop::Internals::state(loop).generators_shut_down;
+    const bool too_late =
+        loop.is_closed() || EventLoop::Internals::state(loop).generators_shut_down;
     if (!too_late) return;
     report_unclosed(loop, "asynchronous generator, dropped after its loop's shutdown_asyncgens()",
                     promise().where());

@@ -42,8 +42,8 @@ const VarValue* find_variable(const ContextSlot& slot, std::uint64_t id) noexcep
 
 void store_variable(ContextSlot& slot, std::uint64_t id, VarValue value) {
     if (!slot) slot = ContextSlot(new ContextData);
-    auto changed = slot->variables ? std::make_shared<VarMap>(*slot->variables)
-                                   : std::make_shared<VarMap>();
+    auto changed =
+        slot->variables ? std::make_shared<VarMap>(*slot->variables) : std::make_shared<VarMap>();
     const auto at = position(*changed, id) - changed->values.begin();
     const bool there = at < std::ssize(changed->values) && changed->values[at].first == id;
     if (!value) {
@@ -76,6 +76,8 @@ Context::Entry::~Entry() {
     detail::exchange_current_context(previous_);
 }
 
-Context copy_context() { return Context(detail::copy_current_context()); }
+Context copy_context() {
+    return Context(detail::copy_current_context());
+}
 
 }  // namespace asyncio

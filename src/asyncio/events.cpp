@@ -44,7 +44,8 @@ void HandleState::end_threadsafe_run() noexcept {
     phase_.compare_exchange_strong(expected, Phase::finished, std::memory_order_seq_cst);
     // cancel() says that it waits before it looks at the phase again, so one of us sees the
     // other.
-    if (awaited_.load(std::memory_order_seq_cst)) [[unlikely]] phase_.notify_all();
+    if (awaited_.load(std::memory_order_seq_cst)) [[unlikely]]
+        phase_.notify_all();
 }
 
 void HandleState::callback_failed() {

@@ -3,6 +3,7 @@
 // shared list; when that is long, slabs of which no block is in use go back to the system.
 #include <asyncio/memory_detail.hpp>
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -55,6 +56,12 @@ SharedBlocks& shared_blocks() {
     return blocks;
 }
 
+// A child that is forked while another thread is in here could never get in. Registered before
+// main(), so that whatever else is to be done before a fork is done before this.
+[[maybe_unused]] const int fork_handlers =
+    pthread_atfork([] { shared_blocks().mutex.lock(); }, [] { shared_blocks().mutex.unlock(); },
+                   [] { shared_blocks().mutex.unlock(); });
+
 void push(FreeBlock*& list, FreeBlock* block) noexcept {
     block->next = list;
     list = block;
@@ -88,7 +95,8 @@ Slab* new_slab(SharedBlocks& shared) {
 void carve(SharedBlocks& shared, std::size_t size_class) {
     SharedBlocks::Class& mine = shared.classes[size_class];
     const std::size_t bytes = size_class * BlockCache::granule;
-    if (mine.slab == nullptr || mine.next + bytes > reinterpret_cast<char*>(mine.slab) + slab_bytes) {
+    if (mine.slab == nullptr ||
+        mine.next + bytes > reinterpret_cast<char*>(mine.slab) + slab_bytes) {
         mine.slab = new_slab(shared);
         mine.next = reinterpret_cast<char*>(mine.slab + 1);
     }

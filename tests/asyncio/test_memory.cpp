@@ -1,6 +1,11 @@
 // The recycling allocator of frames and handles, through the frames that use it and by itself.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <fstream>
 #include <random>
 #include <set>
 #include <thread>
@@ -63,6 +68,58 @@ TEST(Allocator, ABlockGivenBackIsTheNextOneOfItsSize) {
     void* second = allocate(193);  // the same class of sizes
     EXPECT_EQ(first, second);
     release(second, 193);
+}
+
+// In bytes.
+long resident() {
+    long total = 0, pages = 0;
+    std::ifstream("/proc/self/statm") >> total >> pages;
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+TEST(Allocator, MemoryOfAPeakGoesBackToTheSystem) {
+    if (!asyncio::detail::recycle_blocks) GTEST_SKIP() << "sanitizers see every allocation";
+    constexpr std::size_t size = 208, count = 900'000;
+    std::vector<void*> blocks(count);
+    const long before = resident();
+    for (void*& block : blocks) std::memset(block = allocate(size), 1, size);
+    const long peak = resident() - before;
+    EXPECT_GE(peak, static_cast<long>(size * count));
+    for (void* block : blocks) release(block, size);
+    // Less than half of it is kept, for the next peak.
+    EXPECT_LT(resident() - before, peak / 2);
+    for (void*& block : blocks) std::memset(block = allocate(size), 2, size);
+    for (void* block : blocks) {
+        EXPECT_EQ(static_cast<unsigned char*>(block)[size - 1], 2);
+        release(block, size);
+    }
+}
+
+// Forked while other threads are about to get, or to give back, what all threads share.
+TEST(Allocator, AForkedChildGoesOnAllocating) {
+    if (!asyncio::detail::recycle_blocks) GTEST_SKIP() << "sanitizers see every allocation";
+    std::atomic<bool> stop = false;
+    std::thread busy([&stop] {
+        std::vector<Block> blocks;
+        while (!stop) {
+            for (int i = 0; i < 3000; ++i) blocks.push_back(Block::make(1000, 1));
+            for (const Block& block : blocks) block.give_back();
+            blocks.clear();
+        }
+    });
+    for (int i = 0; i < 50; ++i) {
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            for (std::size_t n = 0; n < 3000; ++n) static_cast<void>(Block::make(400, 2));
+            _exit(0);
+        }
+        int status = -1;
+        ASSERT_EQ(waitpid(child, &status, 0), child);
+        ASSERT_EQ(status, 0) << "attempt " << i;
+    }
+    stop = true;
+    busy.join();
 }
 
 // What one thread allocates another may free, for ever, in both directions.

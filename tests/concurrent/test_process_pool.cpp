@@ -31,10 +31,18 @@ using Options = ProcessPoolExecutor::Options;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-int square(int x) { return x * x; }
-int add(int a, int b) noexcept { return a + b; }
-int worker_pid() { return getpid(); }
-void wait_at(const std::string& gate) { Gate::wait_at(gate); }
+int square(int x) {
+    return x * x;
+}
+int add(int a, int b) noexcept {
+    return a + b;
+}
+int worker_pid() {
+    return getpid();
+}
+void wait_at(const std::string& gate) {
+    Gate::wait_at(gate);
+}
 int pid_at(const std::string& gate) {
     Gate::wait_at(gate);
     return getpid();
@@ -121,10 +129,18 @@ struct Doubler {
     int times = 2;
     int operator()(int x) const { return times * x; }
 };
-int call_it(int (*function)(int), int x) { return function(x); }
-std::size_t length_of(std::string_view text) { return text.size(); }
-std::size_t c_length_of(const char* text) { return std::strlen(text); }
-const std::string& same(const std::string& text) { return text; }
+int call_it(int (*function)(int), int x) {
+    return function(x);
+}
+std::size_t length_of(std::string_view text) {
+    return text.size();
+}
+std::size_t c_length_of(const char* text) {
+    return std::strlen(text);
+}
+const std::string& same(const std::string& text) {
+    return text;
+}
 template <class T>
 T negated(T x) {
     return -x;
@@ -151,9 +167,9 @@ TEST_F(ProcessPool, SendsFunctionsViewsAndMoveOnlyArguments) {
     EXPECT_EQ(pool.submit(length_of, "four").result(), 4);
     EXPECT_EQ(pool.submit(length_of, std::string_view("seven77")).result(), 7);
     EXPECT_EQ(pool.submit(c_length_of, "four").result(), 4);
-    EXPECT_EQ(pool.submit([](std::unique_ptr<int> p) { return *p; }, std::make_unique<int>(8))
-                  .result(),
-              8);
+    EXPECT_EQ(
+        pool.submit([](std::unique_ptr<int> p) { return *p; }, std::make_unique<int>(8)).result(),
+        8);
     const std::array<double, 3> numbers{1, 2, 3};
     const auto sum = [](std::span<const double> all) {
         return std::accumulate(all.begin(), all.end(), 0.0);
@@ -316,15 +332,15 @@ TEST_F(ProcessPool, BadOptionsAreRefused) {
     EXPECT_THROW(ProcessPoolExecutor(-1), asyncio::ValueError);
     EXPECT_EQ(message_of([] { ProcessPoolExecutor(-3); }), "max_workers must be greater than 0");
     EXPECT_THROW(ProcessPoolExecutor({.max_tasks_per_child = 0}), asyncio::ValueError);
-    EXPECT_THROW(
-        ProcessPoolExecutor({.mp_context = StartMethod::fork, .max_tasks_per_child = 3}),
-        asyncio::ValueError);
+    EXPECT_THROW(ProcessPoolExecutor({.mp_context = StartMethod::fork, .max_tasks_per_child = 3}),
+                 asyncio::ValueError);
 }
 
 // test_process_pool.py::test_max_tasks_per_child
 TEST_F(ProcessPool, WorkersAreReplacedAfterMaxTasksPerChild) {
     for (const StartMethod method : {StartMethod::forkserver, StartMethod::spawn}) {
-        ProcessPoolExecutor pool({.max_workers = 1, .mp_context = method, .max_tasks_per_child = 3});
+        ProcessPoolExecutor pool(
+            {.max_workers = 1, .mp_context = method, .max_tasks_per_child = 3});
         const int first = pool.submit(worker_pid).result();
         EXPECT_EQ(pool.submit(worker_pid).result(), first);
         EXPECT_EQ(pool.submit(worker_pid).result(), first);
@@ -523,8 +539,7 @@ TEST_F(ProcessPool, WorkersSeeNeitherTheVariableNorTheInput) {
 }
 
 TEST_F(ProcessPool, OutputOfACallIsThereWhenItsResultIs) {
-    EXPECT_EQ(run_program(POOL_PROGRAM " print").output,
-              "printf cout parent printf cout ");
+    EXPECT_EQ(run_program(POOL_PROGRAM " print").output, "printf cout parent printf cout ");
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ asio::awaitable<void> echo(Stream stream) {
     try {
         co_await stream.async_handshake(Stream::server, asio::use_awaitable);
         for (;;) {
-            std::size_t n = co_await stream.async_read_some(asio::buffer(data), asio::use_awaitable);
+            std::size_t n =
+                co_await stream.async_read_some(asio::buffer(data), asio::use_awaitable);
             co_await asio::async_write(stream, asio::buffer(data.data(), n), asio::use_awaitable);
         }
     } catch (const boost::system::system_error&) {
