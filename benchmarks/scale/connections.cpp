@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <asyncio.hpp>
+#include <asyncio/memory_usage_detail.hpp>
 #include <cstdlib>
 #include <iostream>
 #include <optional>
@@ -32,7 +33,7 @@ std::size_t open_now = 0;
 
 std::size_t heap_in_use() {
     const struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
+    return info.uordblks + info.hblkhd + asyncio::detail::memory_in_blocks();
 }
 
 void report() {

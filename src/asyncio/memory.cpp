@@ -2,6 +2,7 @@
 // neighbours in memory were made one after the other. What a thread has too much of goes to a
 // shared list; when that is long, slabs of which no block is in use go back to the system.
 #include <asyncio/memory_detail.hpp>
+#include <asyncio/memory_usage_detail.hpp>
 
 #include <pthread.h>
 #include <sys/mman.h>
@@ -39,6 +40,7 @@ struct SharedBlocks {
         FreeBlock* free = nullptr;
         std::size_t held = 0;
         std::size_t trim_at = shared_at_most;
+        std::size_t made = 0;  // that there are, with those in use
         Slab* slab = nullptr;  // of which there is still something to be carved
         char* next = nullptr;
     };
@@ -107,6 +109,7 @@ void carve(SharedBlocks& shared, std::size_t size_class) {
         push(mine.free, reinterpret_cast<FreeBlock*>(mine.next + i * bytes));
     }
     mine.held += count;
+    mine.made += count;
     mine.next += count * bytes;
     mine.slab->made += static_cast<std::uint32_t>(count);
 }
@@ -129,6 +132,7 @@ void trim(SharedBlocks& shared, SharedBlocks::Class& mine) noexcept {
         Slab& slab = slab_of(block);
         if (&slab != mine.slab && slab.free == slab.made) {
             --slab.free;
+            --mine.made;
             if (--slab.made == 0) retire(shared, slab);  // that was the last of its blocks
         } else {
             push(kept, block);
@@ -208,6 +212,16 @@ void* take(std::size_t size_class) {
 }
 
 }  // namespace
+
+std::size_t memory_in_blocks() {
+    SharedBlocks& shared = shared_blocks();
+    const std::lock_guard lock(shared.mutex);
+    std::size_t bytes = 0;
+    for (std::size_t c = 0; c < BlockCache::classes; ++c) {
+        bytes += shared.classes[c].made * c * BlockCache::granule;
+    }
+    return bytes;
+}
 
 void* allocate_slow(std::size_t bytes) {
     const std::size_t size_class = (bytes + BlockCache::granule - 1) / BlockCache::granule;

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <asyncio/memory_usage_detail.hpp>
 #include <csignal>
 #include <cstdlib>
 
@@ -115,7 +116,7 @@ class Clients {
 
 std::size_t heap_in_use() {
     const struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
+    return info.uordblks + info.hblkhd + asyncio::detail::memory_in_blocks();
 }
 
 constexpr bool keeps_what_was_freed = __has_feature(address_sanitizer);
