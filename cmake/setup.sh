@@ -4,6 +4,7 @@
 
 packages=(
     clang-19 lld-19 libclang-rt-19-dev libstdc++-12-dev              # compiler, linker, sanitizers
+    llvm-19                                                          # names in their reports
     cmake ninja-build ccache pkg-config                              # build
     liburing-dev libcereal-dev libboost1.81-dev libssl-dev libc-ares-dev  # the library
     libgtest-dev libgmock-dev libbenchmark-dev python3               # tests, benchmarks

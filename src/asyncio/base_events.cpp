@@ -412,11 +412,6 @@ EventLoop::time_point EventLoop::after(std::chrono::nanoseconds delay) const noe
     return delay > time_point::max() - now ? time_point::max() : now + delay;
 }
 
-void EventLoop::Internals::schedule(EventLoop& loop, detail::HandleState& handle) noexcept {
-    handle.add_reference();
-    loop.ready_.push(&handle);
-}
-
 detail::Ref<detail::HandleState> EventLoop::schedule_at(time_point when,
                                                         detail::HandleState& handle) {
     handle.own();

@@ -198,7 +198,6 @@ struct EventLoop::Internals {
     static void take_inbox(EventLoop& loop) noexcept;
     static void discard_ready(EventLoop& loop) noexcept;
     static std::int64_t now(EventLoop& loop) noexcept;
-    static void schedule(EventLoop& loop, detail::HandleState& handle) noexcept;
     // From a signal handler: counts one Ctrl-C and wakes the loop.
     static void interrupt(EventLoop& loop) noexcept;
 };
