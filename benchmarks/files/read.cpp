@@ -32,6 +32,7 @@ struct Work {
     std::uint64_t state = 88172645463325252;
     std::uint64_t done = 0;
     std::uint64_t errors = 0;
+    bool over = false;
 
     std::int64_t offset() {
         if (!random) return static_cast<std::int64_t>(next++ % blocks * size);
@@ -51,9 +52,9 @@ double cpu_seconds() {
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-Coroutine<void> read_by_seeking(Work& work, std::span<std::byte> buffer, Clock::time_point end) {
+Coroutine<void> read_by_seeking(Work& work, std::span<std::byte> buffer) {
     aiofiles::File file = co_await aiofiles::open(work.path, "rb");
-    while (Clock::now() < end) {
+    while (!work.over) {
         co_await file.seek(work.offset());
         if (co_await file.readinto(buffer) != work.size) ++work.errors;
         ++work.done;
@@ -61,9 +62,8 @@ Coroutine<void> read_by_seeking(Work& work, std::span<std::byte> buffer, Clock::
     co_await file.close();
 }
 
-Coroutine<void> read_at_places(Work& work, int descriptor, std::span<std::byte> buffer,
-                               Clock::time_point end) {
-    while (Clock::now() < end) {
+Coroutine<void> read_at_places(Work& work, int descriptor, std::span<std::byte> buffer) {
+    while (!work.over) {
         const std::size_t count = co_await aiofiles::os::pread(descriptor, buffer, work.offset());
         if (count != work.size) ++work.errors;
         ++work.done;
@@ -71,20 +71,22 @@ Coroutine<void> read_at_places(Work& work, int descriptor, std::span<std::byte> 
 }
 
 Coroutine<void> measure(Work& work, std::chrono::duration<double> duration) {
-    const auto begin = Clock::now();
-    const double cpu = cpu_seconds();
-    const auto end = begin + std::chrono::duration_cast<Clock::duration>(duration);
-    aiofiles::File shared = co_await aiofiles::open(work.path, "rb");
-    std::vector<Coroutine<void>> tasks;
     // In one piece and page by page, as the peers have it: the kernel copies twice as fast to an
-    // address that is aligned as its own.
+    // address that is aligned as its own. Before the clock starts, as theirs: to get so many pages
+    // takes as long as hundreds of reads.
     std::vector<std::byte> memory((64 * work.size) + 4096);
     std::span<std::byte> aligned = memory;
     aligned = aligned.subspan(4096 - reinterpret_cast<std::uintptr_t>(aligned.data()) % 4096);
+    aiofiles::File shared = co_await aiofiles::open(work.path, "rb");
+    std::vector<Coroutine<void>> tasks;
+    const auto begin = Clock::now();
+    const double cpu = cpu_seconds();
+    get_running_loop().call_later(std::chrono::duration_cast<std::chrono::nanoseconds>(duration),
+                                  [&work] { work.over = true; });
     for (std::size_t i = 0; i < 64; ++i) {
         const std::span buffer = aligned.subspan(i * work.size, work.size);
-        tasks.push_back(work.seeks ? read_by_seeking(work, buffer, end)
-                                   : read_at_places(work, shared.fileno(), buffer, end));
+        tasks.push_back(work.seeks ? read_by_seeking(work, buffer)
+                                   : read_at_places(work, shared.fileno(), buffer));
     }
     co_await gather(std::move(tasks));
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();

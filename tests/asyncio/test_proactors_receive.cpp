@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include <algorithm>
 #include <numeric>
 #include <span>
 #include <thread>
@@ -323,6 +324,41 @@ TEST_P(ProactorReceive, ABusyConnectionLeavesTheOthersTheirTurn) {
     loud.then = {};
     end(loud);
     end(soft);
+}
+
+// Who reads a large message has a few turns in a row, and then another has.
+TEST_P(ProactorReceive, LargeMessagesAreReadInStretches) {
+    if (proactor->name() == "epoll" && !GetParam().owned) {
+        GTEST_SKIP() << "asks the kernel for readiness after each read";
+    }
+    const std::string sent = numbered(150'000);
+    std::vector<std::unique_ptr<SocketPair>> pairs;
+    std::vector<std::unique_ptr<Lender>> lenders;
+    std::vector<std::size_t> turns;  // who read, one after the other
+    for (std::size_t i = 0; i < 3; ++i) {
+        pairs.push_back(std::make_unique<SocketPair>());
+        lenders.push_back(std::make_unique<Lender>((*pairs.back())[0]));
+        lenders.back()->memory.resize(8 * 1024);
+        lenders.back()->then = [&turns, i] { turns.push_back(i); };
+        submit(*lenders.back());
+        put((*pairs.back())[1], numbered(20'000));  // now it expects much
+        run_until([&] { return lenders.back()->text.size() == 20'000; });
+    }
+    turns.clear();
+    for (const auto& pair : pairs) put((*pair)[1], sent);
+    run_until([&] {
+        return std::ranges::all_of(lenders, [&](const auto& lender) {
+            return lender->text.size() == 20'000 + sent.size();
+        });
+    });
+    std::size_t changes = 0;
+    for (std::size_t i = 1; i < turns.size(); ++i) changes += turns[i] != turns[i - 1];
+    EXPECT_LE(changes, turns.size() / 2) << "each reads on while there is more";
+    EXPECT_GE(changes, 2 * lenders.size()) << "but not to the end while others wait";
+    for (const auto& lender : lenders) {
+        EXPECT_EQ(lender->text.substr(20'000), sent);
+        end(*lender);
+    }
 }
 
 TEST_P(ProactorReceive, GoesOnWhenAnotherThreadTakesOver) {

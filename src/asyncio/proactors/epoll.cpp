@@ -31,6 +31,7 @@
 #include <climits>
 #include <ctime>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "attempt.hpp"
@@ -131,7 +132,8 @@ class EpollProactor final : public Proactor {
         arm_dirty();
         if (!ready_.empty()) timeout = Nanoseconds::zero();
         const bool may_block = !timeout || timeout->count() > 0;
-        if (may_block || waiting_ > 0) poll_kernel(timeout);
+        // One that goes on with a large message is not kept waiting for news of others.
+        if (!std::exchange(continuing_, false) && (may_block || waiting_ > 0)) poll_kernel(timeout);
         deliver();
     }
 
@@ -262,6 +264,12 @@ class EpollProactor final : public Proactor {
         operation.state = Operation::State::completing;
         operation.result = result;
         ready_.push_back(operation);
+    }
+
+    void finish_first(Operation& operation, int result) noexcept {
+        operation.state = Operation::State::completing;
+        operation.result = result;
+        ready_.push_front(operation);
     }
 
     void finish_waiting(Operation& operation, int result) noexcept {
@@ -499,7 +507,7 @@ class EpollProactor final : public Proactor {
             const int result = operation->result;
             if (result == to_be_read) {
                 received += read_and_deliver(*operation);
-                if (received >= receive_budget && !closing_) return;
+                if ((received >= receive_budget || continuing_) && !closing_) return;
                 continue;
             }
             if (repeats(*operation) && result >= 0 && !closing_ &&
@@ -534,9 +542,10 @@ class EpollProactor final : public Proactor {
             return 0;
         }
         // Back among the waiting first, so that the callback may cancel it. If there is more
-        // to read, it is for the next wait(): the others have their turn.
+        // to read, it is for the next wait().
         if (watch_of(operation.fd).kept && !is_in_vain(operation)) {
-            requeue(operation);
+            continuing_ = streak_.goes_on(read);
+            continuing_ ? finish_first(operation, to_be_read) : requeue(operation);
         } else {
             start_waiting(operation);
         }
@@ -562,6 +571,8 @@ class EpollProactor final : public Proactor {
     OperationList queued_;
     OperationList ready_;
     ReadScratch scratch_;
+    ReadStreak streak_;
+    bool continuing_ = false;  // the first of ready_ does so with the next wait()
     std::size_t waiting_ = 0;  // on watches
     bool closing_ = false;
 };

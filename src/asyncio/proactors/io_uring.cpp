@@ -110,7 +110,11 @@ class IoUringProactor final : public Proactor {
             case Operation::State::cancelling:
                 return;
             case Operation::State::queued:
-                queued_.remove(operation);
+                if (&operation == continuing_) {
+                    continuing_ = nullptr;
+                } else {
+                    queued_.remove(operation);
+                }
                 finish(operation, -ECANCELED);
                 break;
             case Operation::State::submitted:
@@ -123,8 +127,8 @@ class IoUringProactor final : public Proactor {
     }
 
     void wait(std::optional<Nanoseconds> timeout) override {
-        const bool at_once =
-            (timeout && timeout->count() <= 0) || !ready_.empty() || next_held_ < held_.size();
+        const bool at_once = (timeout && timeout->count() <= 0) || !ready_.empty() ||
+                             continuing_ != nullptr || next_held_ < held_.size();
         if (ring_ != nullptr || !at_once || !queued_.empty()) {
             own_ring();
             const bool all_filled = fill_submissions();
@@ -139,6 +143,7 @@ class IoUringProactor final : public Proactor {
 
     [[nodiscard]] bool may_have_completions() const noexcept override {
         if (!queued_.empty() || !ready_.empty() || !cancels_.empty()) return true;
+        if (continuing_ != nullptr) return true;
         if (next_held_ < held_.size()) return true;
         return ring_ != nullptr &&
                (ring_->available() > 0 || ring_->has_deferred() || ring_->unsubmitted() > 0);
@@ -159,6 +164,7 @@ class IoUringProactor final : public Proactor {
 
     void close() noexcept override {
         closing_ = true;
+        if (continuing_ != nullptr) requeue(*std::exchange(continuing_, nullptr));
         while (Operation* operation = queued_.pop_front()) finish(*operation, -ECANCELED);
         // A forked child has a copy of our memory but no say in its parent's ring.
         const bool ours = ring_ != nullptr && process_ == ::getpid();
@@ -368,12 +374,13 @@ class IoUringProactor final : public Proactor {
         held_.clear();
         held_data_.clear();
         next_held_ = 0;
+        go_on_reading();
         // Those that are there now; more may come while these are served.
         for (unsigned count = ring_ != nullptr ? ring_->available() : 0; count > 0; --count) {
+            if ((received_ >= receive_budget || continuing_ != nullptr) && !closing_) break;
             fetch(ring_->name_of(fetched_ahead));
             io_uring_cqe completion;
             if (take(completion)) dispatch(completion, nullptr);
-            if (received_ >= receive_budget && !closing_) break;
         }
         received_ = 0;
         while (Operation* operation = ready_.pop_front()) conclude(*operation);
@@ -470,6 +477,13 @@ class IoUringProactor final : public Proactor {
         }
     }
 
+    // One with a large message has the first turn, without asking for readiness again.
+    void go_on_reading() {
+        if (continuing_ == nullptr) return;
+        Operation& operation = *std::exchange(continuing_, nullptr);
+        if (!read_when_ready(operation)) conclude(operation);
+    }
+
     // The kernel told of readiness, and the reading is ours. False when that was the end.
     bool read_when_ready(Operation& operation) {
         const ReadScratch::Attempt read = scratch_.attempt(operation);
@@ -478,7 +492,12 @@ class IoUringProactor final : public Proactor {
             return false;
         }
         if (read.result > 0 && operation.hint >= bulk) note_bulk(operation, read.result);
-        requeue(operation);
+        if (continuing_ == nullptr && streak_.goes_on(read)) {
+            operation.state = Operation::State::queued;
+            continuing_ = &operation;
+        } else {
+            requeue(operation);
+        }
         if (read.result > 0) {
             received_ += static_cast<std::size_t>(read.result);
             ReadScratch::deliver(operation, read);
@@ -669,6 +688,8 @@ class IoUringProactor final : public Proactor {
     OperationList cancels_;      // in the kernel, to be cancelled
     OperationList ready_;        // with a result to deliver
     ReadScratch scratch_;
+    ReadStreak streak_;
+    Operation* continuing_ = nullptr;     // with a large message, in no list
     std::size_t received_ = 0;            // in this wait()
     std::vector<io_uring_cqe> held_;      // taken by detach()
     std::vector<std::string> held_data_;  // what they brought

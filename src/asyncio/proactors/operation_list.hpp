@@ -30,6 +30,13 @@ class OperationList {
         last_ = &operation;
     }
 
+    void push_front(Operation& operation) noexcept {
+        operation.previous = nullptr;
+        operation.next = first_;
+        (first_ != nullptr ? first_->previous : last_) = &operation;
+        first_ = &operation;
+    }
+
     void remove(Operation& operation) noexcept {
         (operation.previous != nullptr ? operation.previous->next : first_) = operation.next;
         (operation.next != nullptr ? operation.next->previous : last_) = operation.previous;
