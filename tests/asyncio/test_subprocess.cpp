@@ -2,6 +2,7 @@
 #include "subprocess_fixture.hpp"
 
 #include <asyncio/locks.hpp>
+#include <asyncio/testing.hpp>
 
 namespace asyncio::testing {
 namespace {
@@ -373,6 +374,31 @@ TEST_F(SubprocessProcess, CreationCancelledAnywhereLeavesNothing) {
         }
     });
     EXPECT_EQ(zombie(), 0);
+}
+
+TEST_F(SubprocessProcess, CancelledAtEveryPlaceNothingIsLeft) {
+    const auto talk = []() -> Coroutine<void> {
+        const Process process = co_await create_subprocess_exec(
+            {"cat"}, {.stdin_ = PIPE, .stdout_ = PIPE, .stderr_ = PIPE});
+        const auto said = co_await try_(process.communicate(std::string(100'000, 'x')));
+        if (said) {
+            EXPECT_EQ(said.value().first.size(), 100'000U);
+            co_return;
+        }
+        if (!process.returncode()) process.kill();
+        static_cast<void>(co_await process.wait());
+        std::rethrow_exception(said.exception());
+    };
+    run(talk);  // the first time the loop may open what it keeps
+    const std::size_t before = open_descriptors();
+    const auto report = cancel_everywhere(loop, talk, [&] {
+        run([&]() -> Coroutine<void> {
+            while (open_descriptors() > before) co_await sleep(1ms);
+        });
+        EXPECT_EQ(zombie(), 0);
+    });
+    EXPECT_GT(report.cancelled, 3U);
+    EXPECT_GT(report.completed, 0U);
 }
 
 // ---- spelling -----------------------------------------------------------------------------
