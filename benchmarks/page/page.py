@@ -22,7 +22,7 @@ from results import median
 HERE = pathlib.Path(__file__).resolve().parent
 TABLES = {
     "figures.tsv": ["suite", "workload", "n", "program", "group", "rounds", "metric", "median",
-                    "min", "max"],
+                    "min", "max", "each"],
     "workloads.tsv": ["suite", "workload", "what"],
     "missing.tsv": ["suite", "program", "missing"],
     "runs.tsv": ["suite", "date", "commit", "command", "seconds", "busy"],
@@ -79,9 +79,23 @@ def as_rows(lines):
                 if row not in rows["workloads.tsv"]:
                     rows["workloads.tsv"].append(row)
             for metric, value in line["metrics"].items():
-                spread = value if isinstance(value, dict) else {"median": value}
-                rows["figures.tsv"].append({**line, "metric": metric, **spread})
+                rows["figures.tsv"].append({**line, "metric": metric, **as_columns(value)})
     return rows
+
+
+def as_columns(value):
+    """A metric in the table of figures."""
+    if not isinstance(value, dict):
+        return {"median": value}
+    return value | {"each": " ".join(map(str, value.get("each", [])))}
+
+
+def as_metric(row):
+    """And back."""
+    middle = float(row["median"])
+    each = [float(word) for word in row["each"].split()] if row["min"] else [middle]
+    return {"median": middle, "min": float(row["min"] or middle),
+            "max": float(row["max"] or middle), **({"each": each} if each else {})}
 
 
 def write_table(path, names, rows):
@@ -135,10 +149,7 @@ class Data:
                 "suite": row["suite"], "workload": row["workload"], "program": row["program"],
                 "group": row["group"], "rounds": int(row["rounds"]), "metrics": {},
                 **({"n": int(row["n"])} if row["n"] else {})})
-            middle = float(row["median"])
-            record["metrics"][row["metric"]] = {
-                "median": middle, "min": float(row["min"] or middle),
-                "max": float(row["max"] or middle)}
+            record["metrics"][row["metric"]] = as_metric(row)
         self.records = list(records.values())
 
 

@@ -8,8 +8,9 @@ A line of JSON each:
 
 `busy` is the share of the machine that others took meanwhile, the median of the measurements.
 `group` is ours, limit (a program that only shows what the machine can do) or peer. `n` is the
-size in a workload that grows. The first of `metrics` is the one to show; each is a number, or
-{"median", "min", "max"} of the rounds.
+size in a workload that grows. The first of `metrics` is the one to show; each is a number if
+there was one round, else {"median", "min", "max", "each"} of the rounds, of three without `each`:
+they are the other three.
 """
 
 import json
@@ -27,11 +28,19 @@ def summary(values):
     """What a metric is in several rounds."""
     if len(values) == 1:
         return values[0]
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    spread = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    return spread if len(values) == 3 else spread | {"each": values}
 
 
 def median(metric):
     return metric["median"] if isinstance(metric, dict) else metric
+
+
+def rounds(metric):
+    """The figures of the single rounds, in no particular order."""
+    if not isinstance(metric, dict):
+        return [metric]
+    return metric.get("each") or [metric["min"], metric["median"], metric["max"]]
 
 
 def commit():

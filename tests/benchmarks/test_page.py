@@ -13,7 +13,7 @@ sys.path.insert(0, str(PAGE))
 import page
 import svg
 import targets
-from results import Writer
+from results import Writer, rounds
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -173,6 +173,14 @@ class Collected(unittest.TestCase):
         self.assertEqual(data.missing, [{"suite": "micro", "program": "gone",
                                          "missing": "not installed"}])
         self.assertEqual([run["suite"] for run in data.runs], ["micro"])
+
+    def test_single_rounds_survive_the_table(self):
+        written = {"once": [5.0], "twice": [2.0, 1.0], "thrice": [3.0, 1.0, 2.0],
+                   "often": [4.0, 9.5, 1.0, 3.0]}
+        self.write("micro", *written.items())
+        kept = {r["program"]: rounds(r["metrics"]["ns_per_op"]) for r in self.collect().records}
+        self.assertEqual({name: sorted(values) for name, values in kept.items()},
+                         {name: sorted(values) for name, values in written.items()})
 
     def test_suite_that_was_not_run_again_stays(self):
         self.write("micro", ("a", [1.0]), ("b", [1.0]))
