@@ -237,7 +237,7 @@ def table(names, rows):
 
 def cell(verdict):
     """Of one workload and one criterion."""
-    if verdict.ours is None or verdict.holds is None:
+    if verdict.says is None:
         return "not measured"
     c = verdict.criterion
     if verdict.other is None:
@@ -246,8 +246,10 @@ def cell(verdict):
         text = f"{verdict.ratio:.2f}x"
     else:
         text = f"{verdict.ratio:.2f}x {verdict.other}"
-    if verdict.holds:
+    if verdict.says == "holds":
         return text
+    if verdict.says == "even":
+        return f"{text}, even ({verdict.met} of {verdict.pairs})"
     by = (f"{100 * verdict.short:.0f} %" if c.bound else amount(c.metric, verdict.short))
     return f"**{text}**, short by {by}"
 
@@ -270,7 +272,8 @@ def details_of_target(target, of_target):
                              if v is not None and v.ours is not None)
         rows.append([f"`{workload}`", " · ".join(ours) or "not measured",
                      *("" if v is None else cell(v) for v in mine)])
-    reasons = dict.fromkeys(v.criterion.why for v in of_target if v.holds is False)
+    reasons = dict.fromkeys(v.criterion.why for v in of_target
+                            if v.says in ("even", "short"))
     return "\n\n".join([f"### {target}", table(["Workload", "ours", *labels], rows),
                         *(reason for reason in reasons if reason)])
 

@@ -1,8 +1,9 @@
 """The targets of targets.tsv, and what the figures say about them.
 
-A row of the table: the target it belongs to (empty: that of the row above), what is compared, the suite, its workloads (with
-spaces between), whose figure (an expression for the program's name), which figure, against
-what, the rule, and what there is to say if it falls short. `against` is one of
+A row of the table: the target it belongs to (empty: that of the row above), what is compared,
+the suite, its workloads (with spaces between), whose figure (an expression for the program's
+name), which figure, against what, the rule, and what there is to say if it does not hold.
+`against` is one of
 
     -            nothing: the figure itself is judged
     ~            our own figure among a thousand things; ours is that among the most there were
@@ -11,16 +12,29 @@ what, the rule, and what there is to say if it falls short. `against` is one of
     EXPRESSION   the best of the programs whose names match
 
 and the rule is one of <, <=, >, >= with a number, of the ratio where there is one.
+
+What the figures say of a workload:
+
+    holds    the medians meet the rule
+    even     they do not, but of all pairs of a round of ours and a round of theirs a quarter
+             or more do: the rounds do not tell that it falls short
+    short    neither
+
+With fewer than three rounds of either nothing is even. Where there are no others, the rounds of
+ours are paired with the bound alone.
 """
 
 import csv
 import dataclasses
+import itertools
 import operator
 import re
 
-from results import median
+from results import median, rounds
 
 RULES = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+EVEN_SHARE = 1 / 4
+EVEN_ROUNDS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +50,14 @@ class Criterion:
     bound: float
     why: str
 
+    def met(self, ratio):
+        return RULES[self.rule](ratio, self.bound)
+
+    def best(self, metrics):
+        """The name of the one with the best median."""
+        best = min if self.rule.startswith("<") else max
+        return best(metrics, key=lambda name: median(metrics[name]))
+
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
@@ -45,12 +67,14 @@ class Verdict:
     other: str | None = None      # whom ours is compared with
     value: float | None = None    # and the figure of theirs
     ratio: float | None = None    # what the rule is about: ours / value, or ours
-    holds: bool | None = None
+    says: str | None = None       # "holds", "even", "short"; None: not measured
+    met: int = 0                  # by so many
+    pairs: int = 0                # of the pairs of rounds
 
     @property
     def short(self):
         """By how much it falls short: a share of the bound, or the distance from a bound of 0."""
-        if self.holds is not False:
+        if self.says != "short":
             return None
         distance = abs(self.ratio - self.criterion.bound)
         return distance / self.criterion.bound if self.criterion.bound else distance
@@ -70,17 +94,37 @@ def read(path):
     return criteria
 
 
+def quotient(ours, theirs):
+    return ours / theirs if theirs else float("inf")
+
+
+def compare(criterion, workload, ours, other=None, theirs=None):
+    """The verdict on the metric of ours beside that of `other`, or alone."""
+    alone = theirs is None
+    ratio = quotient(median(ours), 1 if alone else median(theirs))
+    mine, others = rounds(ours), [1] if alone else rounds(theirs)
+    pairs = list(itertools.product(mine, others))
+    met = sum(criterion.met(quotient(*pair)) for pair in pairs)
+    enough = len(mine) >= EVEN_ROUNDS and (alone or len(others) >= EVEN_ROUNDS)
+    if criterion.met(ratio):
+        says = "holds"
+    elif enough and met >= EVEN_SHARE * len(pairs):
+        says = "even"
+    else:
+        says = "short"
+    return Verdict(criterion, workload, median(ours), other, None if alone else median(theirs),
+                   ratio, says, met, len(pairs))
+
+
 def growth(criterion, workload, records):
-    sizes = {r["n"]: median(r["metrics"][criterion.metric]) for r in records
+    sizes = {r["n"]: r["metrics"][criterion.metric] for r in records
              if r["suite"] == criterion.suite and r["workload"] == workload
              and r.get("n", 0) >= 1000 and r["group"] == "ours"
              and re.fullmatch(criterion.ours, r["program"]) and criterion.metric in r["metrics"]}
     if len(sizes) < 2:
         return Verdict(criterion, workload)
     few, many = min(sizes), max(sizes)
-    ratio = sizes[many] / sizes[few] if sizes[few] else float("inf")
-    return Verdict(criterion, workload, sizes[many], f"n = {few}", sizes[few], ratio,
-                   RULES[criterion.rule](ratio, criterion.bound))
+    return compare(criterion, workload, sizes[many], f"n = {few}", sizes[few])
 
 
 def judge(criterion, workload, records):
@@ -88,38 +132,31 @@ def judge(criterion, workload, records):
     if criterion.against == "~":
         return growth(criterion, workload, records)
 
-    def figures(of, chosen):
-        return {r["program"]: median(r["metrics"][criterion.metric]) for r in records
+    def metrics(of, chosen):
+        return {r["program"]: r["metrics"][criterion.metric] for r in records
                 if r["suite"] == criterion.suite and r["workload"] == of and "n" not in r
                 and criterion.metric in r["metrics"] and chosen(r)}
-
-    less = criterion.rule.startswith("<")
-    best = min if less else max
 
     def of_ours(record):
         return re.fullmatch(criterion.ours, record["program"])
 
-    mine = figures(workload, of_ours)
+    mine = metrics(workload, of_ours)
     if not mine:
         return Verdict(criterion, workload)
-    ours = best(mine.values())
+    ours = mine[criterion.best(mine)]
     against = criterion.against
     if against == "-":
-        return Verdict(criterion, workload, ours, ratio=ours,
-                       holds=RULES[criterion.rule](ours, criterion.bound))
+        return compare(criterion, workload, ours)
     if against.startswith("="):
-        others = {against[1:]: value for value in figures(against[1:], of_ours).values()}
+        others = {against[1:]: metric for metric in metrics(against[1:], of_ours).values()}
     elif against.startswith("@"):
-        others = figures(workload, lambda r: r["group"] == against[1:])
+        others = metrics(workload, lambda r: r["group"] == against[1:])
     else:
-        others = figures(workload, lambda r: re.fullmatch(against, r["program"]))
+        others = metrics(workload, lambda r: re.fullmatch(against, r["program"]))
     if not others:
-        return Verdict(criterion, workload, ours)
-    other = best(others, key=others.get)
-    value = others[other]
-    ratio = ours / value if value else float("inf")
-    return Verdict(criterion, workload, ours, other, value, ratio,
-                   RULES[criterion.rule](ratio, criterion.bound))
+        return Verdict(criterion, workload, median(ours))
+    other = criterion.best(others)
+    return compare(criterion, workload, ours, other, others[other])
 
 
 def verdicts(criteria, records):
@@ -129,10 +166,12 @@ def verdicts(criteria, records):
 
 def in_words(of_target):
     """The verdict of a target: of all its rows together."""
-    known = [v for v in of_target if v.holds is not None]
-    short = [v for v in known if not v.holds]
-    unknown = len(of_target) - len(known)
-    if not known:
+    said = [v.says for v in of_target if v.says is not None]
+    unknown = len(of_target) - len(said)
+    if not said:
         return "not measured"
-    words = "holds" if not short else f"falls short in {len(short)} of {len(known)}"
-    return words + (f"; {unknown} not measured" if unknown else "")
+    counts = [f"{words} {said.count(says)}" for says, words in
+              (("short", "falls short in"), ("even", "even in")) if says in said]
+    if counts:
+        counts[0] += f" of {len(said)}"
+    return (", ".join(counts) or "holds") + (f"; {unknown} not measured" if unknown else "")

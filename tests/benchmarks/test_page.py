@@ -13,7 +13,7 @@ sys.path.insert(0, str(PAGE))
 import page
 import svg
 import targets
-from results import Writer, rounds
+from results import Writer, rounds, summary
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -38,48 +38,48 @@ class Verdicts(unittest.TestCase):
 
     def test_ratio_to_the_median_of_the_best_limit(self):
         verdict = self.judge("@limit", "<=", 1.3)
-        self.assertEqual((verdict.other, verdict.ratio, verdict.holds), ("limit", 1.2, True))
+        self.assertEqual((verdict.other, verdict.ratio, verdict.says), ("limit", 1.2, "holds"))
         self.assertIsNone(verdict.short)
 
     def test_says_by_what_share_of_the_bound_it_falls_short(self):
         verdict = self.judge("@limit", "<=", 1.0)
-        self.assertFalse(verdict.holds)
+        self.assertEqual(verdict.says, "short")
         self.assertAlmostEqual(verdict.short, 0.2)
 
     def test_more_is_better_where_the_rule_is_at_least(self):
         verdict = self.judge("@limit", ">=", 0.97, metric="rate")
-        self.assertEqual((verdict.other, verdict.ratio, verdict.holds), ("limit", 0.9, False))
+        self.assertEqual((verdict.other, verdict.ratio, verdict.says), ("limit", 0.9, "short"))
         self.assertAlmostEqual(verdict.short, 0.07 / 0.97)
 
     def test_ahead_means_not_equal(self):
-        self.assertFalse(self.judge("ours", "<", 1).holds)
-        self.assertTrue(self.judge("ours", "<=", 1).holds)
+        self.assertEqual(self.judge("ours", "<", 1).says, "short")
+        self.assertEqual(self.judge("ours", "<=", 1).says, "holds")
 
     def test_another_workload_of_ours_as_the_measure(self):
         self.assertEqual(self.judge("=half", "<=", 0.4).ratio, 0.5)
-        self.assertFalse(self.judge("=half", "<=", 0.4).holds)
+        self.assertEqual(self.judge("=half", "<=", 0.4).says, "short")
 
     def test_figure_itself_may_be_judged_also_against_nothing(self):
-        self.assertTrue(self.judge("-", "<", 13).holds)
+        self.assertEqual(self.judge("-", "<", 13).says, "holds")
         self.assertEqual(self.judge("-", "<=", 0).short, 12.0)
 
     def test_what_has_no_figures_is_not_measured(self):
         absent = [self.judge("nobody", "<", 1), self.judge("@peer", "<", 1, metric="rate"),
                   self.judge("-", "<", 1, ours="absent"), self.judge("=absent", "<", 1)]
-        self.assertEqual([verdict.holds for verdict in absent], [None] * 4)
+        self.assertEqual([verdict.says for verdict in absent], [None] * 4)
         self.assertEqual({page.cell(verdict) for verdict in absent}, {"not measured"})
 
     def test_figure_of_a_curve_is_none_of_the_workload(self):
         grown = [record("ours", "ours", n=10, t=1.0)]
-        self.assertIsNone(targets.judge(criterion("-", "<", 9), "w", grown).holds)
+        self.assertIsNone(targets.judge(criterion("-", "<", 9), "w", grown).says)
 
     def test_growth_is_judged_from_a_thousand_to_the_most(self):
         grown = [record("ours", "ours", n=n, t=t)
                  for n, t in ((1, 90.0), (1000, 10.0), (10**6, 25.0), (10**5, 70.0))]
         verdict = targets.judge(criterion("~", "<=", 3), "w", grown)
-        self.assertEqual((verdict.ours, verdict.ratio, verdict.holds), (25.0, 2.5, True))
-        self.assertFalse(targets.judge(criterion("~", "<=", 2), "w", grown).holds)
-        self.assertIsNone(targets.judge(criterion("~", "<=", 3), "w", grown[:2]).holds)
+        self.assertEqual((verdict.ours, verdict.ratio, verdict.says), (25.0, 2.5, "holds"))
+        self.assertEqual(targets.judge(criterion("~", "<=", 2), "w", grown).says, "short")
+        self.assertIsNone(targets.judge(criterion("~", "<=", 3), "w", grown[:2]).says)
 
     def test_in_words(self):
         good, bad = self.judge("-", "<", 13), self.judge("-", "<", 1)
@@ -89,7 +89,15 @@ class Verdicts(unittest.TestCase):
                          "falls short in 1 of 2; 1 not measured")
         self.assertEqual(targets.in_words([unknown]), "not measured")
 
-    def test_reason_stands_where_it_falls_short_only(self):
+    def test_in_words_even_is_neither_holding_nor_short(self):
+        def said(*says):
+            return targets.in_words([targets.Verdict(criterion("-", "<", 1), "w", says=one)
+                                     for one in says])
+        self.assertEqual(said("holds", "even", "short", "even", None),
+                         "falls short in 1 of 4, even in 2; 1 not measured")
+        self.assertEqual(said("holds", "even"), "even in 1 of 2")
+
+    def test_reason_stands_where_it_does_not_hold_only(self):
         holds, short = self.judge("-", "<", 13), self.judge("-", "<", 1)
         self.assertNotIn("why", page.details_of_target("T", [holds]))
         self.assertIn("why", page.details_of_target("T", [short]))
@@ -98,6 +106,71 @@ class Verdicts(unittest.TestCase):
         criteria = targets.read(PAGE / "targets.tsv")
         self.assertGreater(len(criteria), 20)
         self.assertTrue(all(c.workloads and c.target and c.label for c in criteria))
+
+
+class Rounds(unittest.TestCase):
+    """Verdicts where the rounds of the one and those of the other overlap."""
+
+    def judge(self, ours, theirs=(1,), *more, rule="<", bound=1, against="@peer"):
+        records = [record(name, group, t=summary(values)) for name, group, values in
+                   (("ours", "ours", ours), ("peer", "peer", theirs), *more)]
+        return targets.judge(criterion(against, rule, bound), "w", records)
+
+    def test_holds_by_the_medians_however_the_rounds_lie(self):
+        verdict = self.judge([1, 9, 50], [2, 10, 11])
+        self.assertEqual((verdict.says, verdict.met, verdict.pairs), ("holds", 5, 9))
+
+    def test_even_if_a_quarter_of_the_pairs_meet_the_rule(self):
+        verdict = self.judge([10, 11, 12, 13], [1, 2, 12.5, 12.5])
+        self.assertEqual((verdict.says, verdict.met, verdict.pairs), ("even", 6, 16))
+        self.assertIsNone(verdict.short)
+        self.assertEqual(self.judge([10, 20, 20, 20], [9, 9, 9, 21]).says, "even")  # 4 of 16
+
+    def test_short_if_fewer_do(self):
+        verdict = self.judge([10, 20, 20, 20], [9, 9, 9, 15])  # 1 of 16
+        self.assertEqual((verdict.says, verdict.met), ("short", 1))
+        self.assertEqual(self.judge([10, 11, 12], [1, 2, 11.5]).says, "short")  # 2 of 9
+        self.assertEqual(self.judge([11, 12, 13], [1, 2, 3]).met, 0)
+
+    def test_more_is_better_and_the_bound_counts(self):
+        ours, theirs = [90, 95, 98], [99, 100, 101]
+        self.assertEqual(self.judge(ours, theirs, rule=">=", bound=0.97).says, "even")  # 3 of 9
+        self.assertEqual(self.judge(ours, theirs, rule=">", bound=1).says, "short")
+        self.assertEqual(self.judge(ours, theirs, rule=">=", bound=0.95).says, "holds")
+
+    def test_ties_do_not_meet_ahead(self):
+        self.assertEqual(self.judge([5, 5, 5], [5, 5, 5]).says, "short")
+
+    def test_with_too_few_rounds_nothing_is_even(self):
+        self.assertEqual(self.judge([10], [9]).says, "short")
+        self.assertEqual(self.judge([10], [1, 9, 20]).says, "short")
+        self.assertEqual(self.judge([8, 11, 12], [9]).says, "short")
+        self.assertEqual(self.judge([8, 12], [9, 10]).says, "short")
+
+    def test_best_peer_is_the_one_with_the_best_median(self):
+        verdict = self.judge([10, 11, 12], [9, 13, 14], ("worse", "peer", [1, 15, 16]))
+        self.assertEqual((verdict.other, verdict.says), ("peer", "holds"))
+        verdict = self.judge([10, 11, 12], [9, 13, 14], ("close", "peer", [10.2, 10.8, 12.1]))
+        self.assertEqual((verdict.other, verdict.says, verdict.met), ("close", "even", 5))
+
+    def test_missing_peers_are_not_measured(self):
+        self.assertIsNone(self.judge([1, 2, 3], [1, 2, 3], against="absent").says)
+
+    def test_alone_the_rounds_are_compared_with_the_bound(self):
+        verdict = self.judge([0.9, 1.1, 1.2], against="-")
+        self.assertEqual((verdict.says, verdict.met, verdict.pairs), ("even", 1, 3))
+        self.assertEqual(self.judge([1.1, 1.1, 1.2], against="-").says, "short")
+        self.assertEqual(self.judge([1.1], against="-").says, "short")
+
+    def test_growth_goes_by_the_rounds_too(self):
+        grown = [record("ours", "ours", n=n, t=summary(values))
+                 for n, values in ((1000, [9, 10, 12]), (10**6, [29, 31, 32]))]
+        self.assertEqual(targets.judge(criterion("~", "<=", 3), "w", grown).says, "even")
+
+    def test_page_says_even_and_in_how_many_pairs(self):
+        verdict = self.judge([10, 11, 12, 13], [1, 2, 12.5, 12.5], against="peer")
+        self.assertEqual(page.cell(verdict), "1.59x peer, even (6 of 16)")
+        self.assertIn("why", page.details_of_target("T", [verdict]))
 
 
 class Charts(unittest.TestCase):
