@@ -246,10 +246,10 @@ def cell(verdict):
         text = f"{verdict.ratio:.2f}x"
     else:
         text = f"{verdict.ratio:.2f}x {verdict.other}"
+    if verdict.says == "even" or verdict.barely:
+        return f"{text}, {'barely' if verdict.barely else 'even'} ({verdict.met} of {verdict.pairs})"
     if verdict.says == "holds":
         return text
-    if verdict.says == "even":
-        return f"{text}, even ({verdict.met} of {verdict.pairs})"
     by = (f"{100 * verdict.short:.0f} %" if c.bound else amount(c.metric, verdict.short))
     return f"**{text}**, short by {by}"
 

@@ -20,8 +20,9 @@ What the figures say of a workload:
              or more do: the rounds do not tell that it falls short
     short    neither
 
-With fewer than three rounds of either nothing is even. Where there are no others, the rounds of
-ours are paired with the bound alone.
+With fewer than three rounds of either nothing is even. What holds although a quarter of the
+pairs or more do not meet the rule does so barely: the rounds tell no more than where it is even.
+Where there are no others, the rounds of ours are paired with the bound alone.
 """
 
 import csv
@@ -70,6 +71,10 @@ class Verdict:
     says: str | None = None       # "holds", "even", "short"; None: not measured
     met: int = 0                  # by so many
     pairs: int = 0                # of the pairs of rounds
+
+    @property
+    def barely(self):
+        return self.says == "holds" and self.pairs - self.met >= EVEN_SHARE * self.pairs > 0
 
     @property
     def short(self):
@@ -170,8 +175,10 @@ def in_words(of_target):
     unknown = len(of_target) - len(said)
     if not said:
         return "not measured"
-    counts = [f"{words} {said.count(says)}" for says, words in
-              (("short", "falls short in"), ("even", "even in")) if says in said]
-    if counts:
-        counts[0] += f" of {len(said)}"
-    return (", ".join(counts) or "holds") + (f"; {unknown} not measured" if unknown else "")
+    missed = {"falls short in": said.count("short"), "even in": said.count("even")}
+    words = [f"{what} {count}" for what, count in missed.items() if count]
+    if barely := sum(v.barely for v in of_target):
+        words.append(f"{'barely holds' if words else 'holds, barely'} in {barely}")
+    if words:
+        words[0] += f" of {len(said)}"
+    return ", ".join(words or ["holds"]) + (f"; {unknown} not measured" if unknown else "")

@@ -120,6 +120,17 @@ class Rounds(unittest.TestCase):
         verdict = self.judge([1, 9, 50], [2, 10, 11])
         self.assertEqual((verdict.says, verdict.met, verdict.pairs), ("holds", 5, 9))
 
+    def test_holds_barely_if_a_quarter_of_the_pairs_do_not_meet_the_rule(self):
+        barely, clearly = self.judge([1, 9, 50], [2, 10, 11]), self.judge([1, 3, 4], [2, 10, 11])
+        self.assertEqual((barely.says, barely.barely), ("holds", True))
+        self.assertEqual((clearly.met, clearly.barely), (7, False))
+        self.assertFalse(self.judge([1], [2]).barely)
+        self.assertEqual(page.cell(barely), "0.90x, barely (5 of 9)")
+        self.assertEqual(targets.in_words([barely, clearly]), "holds, barely in 1 of 2")
+        short = self.judge([3], [2])
+        self.assertEqual(targets.in_words([barely, short]),
+                         "falls short in 1 of 2, barely holds in 1")
+
     def test_even_if_a_quarter_of_the_pairs_meet_the_rule(self):
         verdict = self.judge([10, 11, 12, 13], [1, 2, 12.5, 12.5])
         self.assertEqual((verdict.says, verdict.met, verdict.pairs), ("even", 6, 16))
