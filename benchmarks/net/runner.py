@@ -23,7 +23,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
-from measuring import TICK, Lock, Watch, have, median, not_here
+from measuring import TICK, Lock, Watch, have, median, not_here, user_time
 from page.results import Writer, columns
 
 BUILD = os.environ["NETBENCH_BUILD"]
@@ -242,11 +242,7 @@ def write(rows, results):
         for r in mine:
             results.noticed(r["other"])
         values = columns(mine, "rps", "srv_cpu_us", "p50_us", "p99_us")
-        requests = sum(r["requests"] for r in mine)
-        user = sum(r["srv_user_us"] * r["requests"] for r in mine)
-        if user >= 2e6 / TICK:  # it is counted in ticks
-            values["srv_user_us"] = [round(user / requests, 3)]
-        results.add(load, name, group, values,
+        results.add(load, name, group, values, of_all={"srv_user_us": user_time(mine)},
                     what="{conns} connections, {msg} B each".format(**mine[0]) + ", TLS" * load.startswith("tls:"))
 
 

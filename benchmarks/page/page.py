@@ -17,7 +17,7 @@ import sys
 
 import svg
 import targets
-from results import median
+from results import below, median
 
 HERE = pathlib.Path(__file__).resolve().parent
 TABLES = {
@@ -87,11 +87,15 @@ def as_columns(value):
     """A metric in the table of figures."""
     if not isinstance(value, dict):
         return {"median": value}
+    if (bound := below(value)) is not None:
+        return {"median": f"<{bound}"}
     return value | {"each": " ".join(map(str, value.get("each", [])))}
 
 
 def as_metric(row):
     """And back."""
+    if row["median"].startswith("<"):
+        return {"below": float(row["median"][1:])}
     middle = float(row["median"])
     each = [float(word) for word in row["each"].split()] if row["min"] else [middle]
     return {"median": middle, "min": float(row["min"] or middle),
@@ -235,19 +239,28 @@ def table(names, rows):
     return "\n".join([line(names), "|" + "---|" * len(names), *map(line, rows)])
 
 
+def own(verdict):
+    """Our figure; None where there is none."""
+    metric = verdict.criterion.metric
+    if verdict.below is not None:
+        return f"< {amount(metric, verdict.below)}"
+    return None if verdict.ours is None else amount(metric, verdict.ours)
+
+
 def cell(verdict):
     """Of one workload and one criterion."""
     if verdict.says is None:
-        return "not measured"
+        return "not measured" if verdict.below is None else f"{own(verdict)}, too coarse to tell"
     c = verdict.criterion
     if verdict.other is None:
-        text = amount(c.metric, verdict.ours)
+        text = own(verdict)
     elif verdict.other == c.against[1:]:
         text = f"{verdict.ratio:.2f}x"
     else:
         text = f"{verdict.ratio:.2f}x {verdict.other}"
     if verdict.says == "even" or verdict.barely:
-        return f"{text}, {'barely' if verdict.barely else 'even'} ({verdict.met} of {verdict.pairs})"
+        word = "barely" if verdict.barely else "even"
+        return f"{text}, {word} ({verdict.met} of {verdict.pairs})"
     if verdict.says == "holds":
         return text
     by = (f"{100 * verdict.short:.0f} %" if c.bound else amount(c.metric, verdict.short))
@@ -268,8 +281,7 @@ def details_of_target(target, of_target):
     rows = []
     for workload in dict.fromkeys(v.workload for v in of_target):
         mine = [by_cell.get((workload, label)) for label in labels]
-        ours = dict.fromkeys(amount(v.criterion.metric, v.ours) for v in mine
-                             if v is not None and v.ours is not None)
+        ours = dict.fromkeys(own(v) for v in mine if v is not None and own(v) is not None)
         rows.append([f"`{workload}`", " · ".join(ours) or "not measured",
                      *("" if v is None else cell(v) for v in mine)])
     reasons = dict.fromkeys(v.criterion.why for v in of_target
@@ -340,8 +352,10 @@ def section_matrix(data, suite, metric):
                 and "n" not in r]
     if not of_suite:
         return "Not measured."
-    figures = {(r["program"], r["workload"]): number(median(r["metrics"][metric]))
-               for r in of_suite}
+
+    def written(value):
+        return number(median(value)) if below(value) is None else f"< {number(below(value))}"
+    figures = {(r["program"], r["workload"]): written(r["metrics"][metric]) for r in of_suite}
     workloads = list(dict.fromkeys(r["workload"] for r in of_suite))
     return table(["Program", *workloads],
                  [[program, *(figures.get((program, w), "") for w in workloads)]

@@ -10,7 +10,7 @@ A line of JSON each:
 `group` is ours, limit (a program that only shows what the machine can do) or peer. `n` is the
 size in a workload that grows. The first of `metrics` is the one to show; each is a number if
 there was one round, else {"median", "min", "max", "each"} of the rounds, of three without `each`:
-they are the other three.
+they are the other three. {"below": bound} is what was too little for its clock.
 """
 
 import json
@@ -34,6 +34,11 @@ def summary(values):
 
 def median(metric):
     return metric["median"] if isinstance(metric, dict) else metric
+
+
+def below(metric):
+    """The bound of a metric of which nothing else is known; None of the others."""
+    return metric.get("below") if isinstance(metric, dict) else None
 
 
 def rounds(metric):
@@ -69,8 +74,9 @@ class Writer:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    def add(self, workload, program, group, samples, n=None, what=None):
-        """`samples`: for each metric its values, one of each round."""
+    def add(self, workload, program, group, samples, n=None, what=None, of_all=None):
+        """`samples`: for each metric its values, one of each round; `of_all`: metrics that are
+        made of all rounds together."""
         assert group in GROUPS
         line = {"suite": self.suite, "workload": workload, "program": program, "group": group,
                 "rounds": max(len(values) for values in samples.values())}
@@ -79,6 +85,7 @@ class Writer:
         if what is not None:
             line["what"] = what
         line["metrics"] = {name: summary(values) for name, values in samples.items()}
+        line["metrics"] |= of_all or {}
         self.lines.append(line)
 
     def noticed(self, share):

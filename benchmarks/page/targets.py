@@ -31,7 +31,7 @@ import itertools
 import operator
 import re
 
-from results import median, rounds
+from results import below, median, rounds
 
 RULES = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 EVEN_SHARE = 1 / 4
@@ -65,10 +65,11 @@ class Verdict:
     criterion: Criterion
     workload: str
     ours: float | None = None     # None: not measured
+    below: float | None = None    # ours is less than this, and nothing else is known of it
     other: str | None = None      # whom ours is compared with
     value: float | None = None    # and the figure of theirs
     ratio: float | None = None    # what the rule is about: ours / value, or ours
-    says: str | None = None       # "holds", "even", "short"; None: not measured
+    says: str | None = None       # "holds", "even", "short"; None: not measured, or too coarsely
     met: int = 0                  # by so many
     pairs: int = 0                # of the pairs of rounds
 
@@ -117,8 +118,15 @@ def compare(criterion, workload, ours, other=None, theirs=None):
         says = "even"
     else:
         says = "short"
-    return Verdict(criterion, workload, median(ours), other, None if alone else median(theirs),
-                   ratio, says, met, len(pairs))
+    return Verdict(criterion, workload, median(ours), None, other,
+                   None if alone else median(theirs), ratio, says, met, len(pairs))
+
+
+def bounded(criterion, workload, least):
+    """The verdict where only what ours is below is known: that may be enough."""
+    enough = (criterion.against == "-" and criterion.rule.startswith("<")
+              and least <= criterion.bound)
+    return Verdict(criterion, workload, below=least, says="holds" if enough else None)
 
 
 def growth(criterion, workload, records):
@@ -137,17 +145,19 @@ def judge(criterion, workload, records):
     if criterion.against == "~":
         return growth(criterion, workload, records)
 
-    def metrics(of, chosen):
+    def metrics(of, chosen, exact=True):
         return {r["program"]: r["metrics"][criterion.metric] for r in records
                 if r["suite"] == criterion.suite and r["workload"] == of and "n" not in r
-                and criterion.metric in r["metrics"] and chosen(r)}
+                and criterion.metric in r["metrics"] and chosen(r)
+                and (below(r["metrics"][criterion.metric]) is None) == exact}
 
     def of_ours(record):
         return re.fullmatch(criterion.ours, record["program"])
 
     mine = metrics(workload, of_ours)
     if not mine:
-        return Verdict(criterion, workload)
+        bounds = [below(metric) for metric in metrics(workload, of_ours, exact=False).values()]
+        return bounded(criterion, workload, min(bounds)) if bounds else Verdict(criterion, workload)
     ours = mine[criterion.best(mine)]
     against = criterion.against
     if against == "-":

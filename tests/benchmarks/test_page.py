@@ -9,7 +9,8 @@ import unittest
 import xml.etree.ElementTree
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent.parent / "benchmarks" / "page"
-sys.path.insert(0, str(PAGE))
+sys.path[:0] = [str(PAGE), str(PAGE.parent)]
+import measuring
 import page
 import svg
 import targets
@@ -184,6 +185,51 @@ class Rounds(unittest.TestCase):
         self.assertIn("why", page.details_of_target("T", [verdict]))
 
 
+class Ticks(unittest.TestCase):
+    """User time, which is counted in ticks."""
+
+    @staticmethod
+    def rows(*ticks, requests=30_000):
+        return [{"requests": requests, "srv_user_us": round(n * 1e6 / measuring.TICK / requests, 3)}
+                for n in ticks]
+
+    def judge(self, metric, rule="<="):
+        return targets.judge(criterion("-", rule, 0.3), "w", [record("ours", "ours", t=metric)])
+
+    def test_is_of_all_rounds_together(self):
+        tick = 1e6 / measuring.TICK / 30_000
+        time = measuring.user_time(self.rows(0, 1, 4))
+        self.assertEqual(time["median"], round(tick * 5 / 3, 3))
+        self.assertEqual((time["min"], time["max"], len(time["each"])), (0, round(4 * tick, 3), 3))
+
+    def test_of_fewer_than_two_only_a_bound_is_known(self):
+        tick = 1e6 / measuring.TICK / 90_000
+        for ticks, most in (((0, 0, 0), 3), ((0, 1, 0), 4)):
+            time = measuring.user_time(self.rows(*ticks))
+            self.assertEqual(list(time), ["below"])
+            self.assertGreaterEqual(time["below"], most * tick)
+            self.assertAlmostEqual(time["below"], most * tick, places=2)
+
+    def test_bound_below_the_target_is_enough(self):
+        self.assertEqual(self.judge({"below": 0.3}).says, "holds")
+        self.assertFalse(self.judge({"below": 0.3}).barely)
+        self.assertEqual(page.cell(self.judge({"below": 0.3})), "< 0.3")
+
+    def test_bound_above_the_target_tells_nothing(self):
+        coarse = self.judge({"below": 0.35})
+        self.assertIsNone(coarse.says)
+        self.assertIsNone(self.judge({"below": 0.3}, ">=").says)
+        self.assertEqual(page.cell(coarse), "< 0.35, too coarse to tell")
+        self.assertEqual(targets.in_words([coarse]), "not measured")
+        self.assertIn("| `w` | < 0.35 |", page.details_of_target("T", [coarse]))
+
+    def test_what_is_known_comes_before_a_bound(self):
+        records = [record("ours a", "ours", t={"below": 0.1}), record("ours b", "ours", t=0.2),
+                   record("a", "peer", t={"below": 0.1}), record("b", "peer", t=0.4)]
+        verdict = targets.judge(criterion("@peer", "<", 1, ours="ours .*"), "w", records)
+        self.assertEqual((verdict.ours, verdict.other, verdict.says), (0.2, "b", "holds"))
+
+
 class Charts(unittest.TestCase):
     ROWS = [("ours", "ours", 10.0, 9.0, 12.0, "10 ns"), ("a < b & c", "limit", 5.0, 5.0, 5.0, "5"),
             ("slow", "peer", 5000.0, 1.0, 9000.0, "5 µs"), ("none", "peer", 0.0, 0.0, 0.0, "0")]
@@ -295,6 +341,15 @@ class Collected(unittest.TestCase):
         self.assertEqual(page.section_matrix(data, "net", "ns_per_op").splitlines()[2:],
                          ["| a | 1 |  |", "| b | 250 | 3 |"])
         self.assertEqual(page.section_matrix(data, "net", "rps"), "Not measured.")
+
+    def test_bounds_survive_the_table(self):
+        results = Writer(self.results / "net.jsonl", "net")
+        results.add("w", "a", "ours", {"rps": [7.0]}, of_all={"srv_user_us": {"below": 0.35}})
+        results.close()
+        data = self.collect()
+        self.assertEqual(data.records[0]["metrics"]["srv_user_us"], {"below": 0.35})
+        self.assertEqual(page.section_matrix(data, "net", "srv_user_us").splitlines()[2:],
+                         ["| a | < 0.35 |"])
 
     def test_page_without_any_figures(self):
         text = page.render(page.Data(self.docs / "performance"))["performance.md"]
