@@ -8,8 +8,8 @@ name), which figure, against what, the rule, and what there is to say if it does
     -            nothing: the figure itself is judged
     ~            our own figure among a thousand things; ours is that among the most there were
     =WORKLOAD    our own figure of another workload
-    @limit       the best of the limit programs; @peer: the best peer
-    EXPRESSION   the best of the programs whose names match
+    @limit       the limit programs; @peer: the peers
+    EXPRESSION   the programs whose names match
 
 and the rule is one of <, <=, >, >= with a number, of the ratio where there is one.
 
@@ -19,6 +19,9 @@ What the figures say of a workload:
     even     they do not, but of all pairs of a round of ours and a round of theirs a quarter
              or more do: the rounds do not tell that it falls short
     short    neither
+
+Of several others the one with the best median counts, but where it is even, one that ours falls
+short of: that a peer is close and noisy does not hide one that is ahead.
 
 With fewer than three rounds of either nothing is even. What holds although a quarter of the
 pairs or more do not meet the rule does so barely: the rounds tell no more than where it is even.
@@ -34,6 +37,7 @@ import re
 from results import below, median, rounds
 
 RULES = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+WORST_FIRST = ["short", "even", "holds"]
 EVEN_SHARE = 1 / 4
 EVEN_ROUNDS = 3
 
@@ -54,10 +58,10 @@ class Criterion:
     def met(self, ratio):
         return RULES[self.rule](ratio, self.bound)
 
-    def best(self, metrics):
-        """The name of the one with the best median."""
-        best = min if self.rule.startswith("<") else max
-        return best(metrics, key=lambda name: median(metrics[name]))
+    def best_first(self, metrics):
+        """The names by their medians."""
+        return sorted(metrics, key=lambda name: median(metrics[name]),
+                      reverse=self.rule.startswith(">"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +162,7 @@ def judge(criterion, workload, records):
     if not mine:
         bounds = [below(metric) for metric in metrics(workload, of_ours, exact=False).values()]
         return bounded(criterion, workload, min(bounds)) if bounds else Verdict(criterion, workload)
-    ours = mine[criterion.best(mine)]
+    ours = mine[criterion.best_first(mine)[0]]
     against = criterion.against
     if against == "-":
         return compare(criterion, workload, ours)
@@ -170,8 +174,9 @@ def judge(criterion, workload, records):
         others = metrics(workload, lambda r: re.fullmatch(against, r["program"]))
     if not others:
         return Verdict(criterion, workload, median(ours))
-    other = criterion.best(others)
-    return compare(criterion, workload, ours, other, others[other])
+    found = [compare(criterion, workload, ours, name, others[name])
+             for name in criterion.best_first(others)]
+    return min(found, key=lambda verdict: WORST_FIRST.index(verdict.says))
 
 
 def verdicts(criteria, records):

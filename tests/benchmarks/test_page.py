@@ -165,6 +165,12 @@ class Rounds(unittest.TestCase):
         verdict = self.judge([10, 11, 12], [9, 13, 14], ("close", "peer", [10.2, 10.8, 12.1]))
         self.assertEqual((verdict.other, verdict.says, verdict.met), ("close", "even", 5))
 
+    def test_close_and_noisy_peer_does_not_hide_one_that_is_ahead(self):
+        ours, noisy, ahead = [10, 11, 12], [1, 8, 40], [9, 9.1, 9.2]
+        self.assertEqual(self.judge(ours, noisy).says, "even")
+        verdict = self.judge(ours, noisy, ("ahead", "peer", ahead), ("slow", "peer", [99, 99, 99]))
+        self.assertEqual((verdict.other, verdict.says, verdict.met), ("ahead", "short", 0))
+
     def test_missing_peers_are_not_measured(self):
         self.assertIsNone(self.judge([1, 2, 3], [1, 2, 3], against="absent").says)
 
