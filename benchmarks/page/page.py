@@ -164,7 +164,7 @@ def number(value):
         return f"{value / 1e6:.2f} M"
     if value >= 1e4:
         return f"{value / 1e3:.1f} k"
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:.0f}" if value >= 100 else f"{value + 0:.3g}"  # -0.0 is 0, too
 
 
 def amount(metric, value):

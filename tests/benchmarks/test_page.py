@@ -357,6 +357,9 @@ class Collected(unittest.TestCase):
         self.assertEqual(page.section_matrix(data, "net", "srv_user_us").splitlines()[2:],
                          ["| a | < 0.35 |"])
 
+    def test_nothing_is_written_without_a_sign(self):
+        self.assertEqual(page.amount("allocations", -0.0), "0")
+
     def test_page_without_any_figures(self):
         text = page.render(page.Data(self.docs / "performance"))["performance.md"]
         self.assertIn("not measured", text)
