@@ -530,13 +530,20 @@ class IoUringProactor final : public Proactor {
             if (may_go_on && ready && provides_buffer(operation)) {
                 if (read_when_ready(operation)) return;
             } else if (may_go_on && goes_on(operation, result, withdrawn)) {
-                if (result == -ENOBUFS) buffers_->grow();
+                if (result == -ENOBUFS) wait_for_no_buffer(operation);
                 return requeue(operation);
             } else {
                 settle(operation, last_result(operation, result, may_go_on));
             }
         }
         if ((operation.pending & cancel_due) == 0) conclude(operation);
+    }
+
+    // The next readings are by us. A thousand who ask the kernel once more find one another
+    // there, a few of them at a time succeed, and some never.
+    void wait_for_no_buffer(Operation& operation) noexcept {
+        buffers_->grow();
+        operation.hint = bulk;
     }
 
     // Whether that was not the operation's end but a step of it.

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <new>
 #include <system_error>
@@ -56,7 +57,23 @@ void ThreadPool::Worker::call(Work* work) noexcept {
     if (signal.exchange(called, std::memory_order_release) == asleep) futex_wake(signal, 1);
 }
 
-Work* ThreadPool::Worker::wait_for_call() noexcept {
+// Who hands work over does it again soon: a little later, or when the loop that waited for the
+// result has been woken. To sleep in between would cost both sides a call of the kernel each time.
+void ThreadPool::Worker::look_out() const noexcept {
+    using Clock = std::chrono::steady_clock;
+    constexpr auto longest = std::chrono::microseconds(6);
+    constexpr int looks_per_glance_at_the_clock = 16;
+    const auto end = Clock::now() + longest;
+    do {
+        for (int i = 0; i < looks_per_glance_at_the_clock; ++i) {
+            if (signal.load(std::memory_order_relaxed) != quiet) return;
+            pause_cpu();
+        }
+    } while (Clock::now() < end);
+}
+
+Work* ThreadPool::Worker::wait_for_call(bool look_out_first) noexcept {
+    if (look_out_first) look_out();
     std::uint32_t seen = quiet;
     if (signal.compare_exchange_strong(seen, asleep, std::memory_order_acquire)) {
         do {
@@ -122,6 +139,7 @@ ThreadPool::ThreadPool(ThreadPoolOptions options)
     : most_(checked_workers(options.max_workers)),
       prefix_(options.thread_name_prefix.empty() ? default_prefix()
                                                  : std::move(options.thread_name_prefix)),
+      looks_out_(usable_cpus() > 1),
       initializer_(std::move(options.initializer)) {}
 
 void ThreadPool::start_thread() {
@@ -184,7 +202,7 @@ void ThreadPool::run_worker(Worker& self) noexcept {
                 idle_ = &self;
             }
             lock.unlock();
-            if (work == nullptr) work = self.wait_for_call();
+            if (work == nullptr) work = self.wait_for_call(looks_out_);
             if (work != nullptr) {
                 work->run();
                 work->release();

@@ -44,7 +44,8 @@ class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
         // Called by whoever took this from the idle ones, once.
         void call(Work* work) noexcept;
         // In the worker's thread: the work it is called for; null to look around again.
-        Work* wait_for_call() noexcept;
+        Work* wait_for_call(bool look_out_first) noexcept;
+        void look_out() const noexcept;
 
         std::atomic<std::uint32_t> signal{quiet};
         Work* given = nullptr;
@@ -83,6 +84,7 @@ class ThreadPool : public std::enable_shared_from_this<ThreadPool> {
     std::mutex joining_;
     const int most_;
     const std::string prefix_;
+    const bool looks_out_;  // for more work before it sleeps: useless on a single CPU
     const std::function<void()> initializer_;
 };
 
