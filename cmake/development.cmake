@@ -1,4 +1,5 @@
-# How we build this project ourselves: warnings, sanitizers, ccache, lld.
+# How we build this project ourselves: warnings, sanitizers, ccache, lld,
+# profiles.
 # Warnings become errors in the presets only, so that a newer compiler's new warning
 # never stops somebody who just wants to install a release.
 
@@ -31,4 +32,32 @@ if(ASYNCIO_CPP_SANITIZE)
         -fsanitize=${sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer
     )
     add_link_options(-fsanitize=${sanitizers})
+endif()
+
+if(ASYNCIO_CPP_PROFILE STREQUAL "generate")
+    set(profile_flags -fprofile-generate=${PROJECT_BINARY_DIR}/profile -fprofile-update=atomic)
+    add_compile_options(${profile_flags})
+    add_link_options(${profile_flags})
+elseif(ASYNCIO_CPP_PROFILE)
+    cmake_path(ABSOLUTE_PATH ASYNCIO_CPP_PROFILE
+        BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE profile
+    )
+    if(NOT EXISTS ${profile})
+        message(FATAL_ERROR
+            "There is no profile ${profile}.\n"
+            "benchmarks/train makes the one of the preset pgo. Or name another with "
+            "-DASYNCIO_CPP_PROFILE=FILE; see docs/howto/optimised_builds.md."
+        )
+    endif()
+    # The compiler gets a copy with a name of its own for each content, so that everything is
+    # compiled anew when the profile has changed.
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${profile})
+    file(SHA256 ${profile} hash)
+    string(SUBSTRING ${hash} 0 12 hash)
+    configure_file(${profile} ${PROJECT_BINARY_DIR}/${hash}.profdata COPYONLY)
+    # Code that has changed since, and programs that were not trained, are worth knowing about.
+    add_compile_options(
+        -fprofile-use=${PROJECT_BINARY_DIR}/${hash}.profdata -Wno-error=backend-plugin
+        -Wno-error=profile-instr-out-of-date -Wno-error=profile-instr-unprofiled
+    )
 endif()

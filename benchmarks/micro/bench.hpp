@@ -21,6 +21,9 @@
 #include <string>
 #include <vector>
 
+// In programs that count what they run, for benchmarks/train.
+extern "C" [[gnu::weak]] int __llvm_profile_write_file();
+
 namespace bench {
 
 inline std::int64_t nanoseconds(clockid_t clock = CLOCK_MONOTONIC) {
@@ -123,6 +126,7 @@ inline int run(const char* peer, int argc, char** argv, std::initializer_list<Wo
         w.body(r);
         r.print(peer, w.name);
         std::fflush(stdout);
+        if (__llvm_profile_write_file) __llvm_profile_write_file();
         _exit(0);  // tearing a million tasks down is not part of any workload
     }
     std::fprintf(stderr, "%s has no workload %s\n", peer, argv[1]);

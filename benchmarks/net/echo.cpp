@@ -83,7 +83,8 @@ Coroutine<void> run_server(int port, std::string_view kind, const char* pem) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
     if (argc != 3 && argc != 4) return 2;
     run(run_server(std::atoi(argv[1]), argv[2], argc == 4 ? argv[3] : nullptr));
+} catch (const KeyboardInterrupt&) {  // ends as programs do, and so leaves its profile
 }
