@@ -6,6 +6,9 @@ namespace asyncio::detail {
 
 void OperationAwaiter::start(FrameLink frame) {
     task_ = &require_current_task("an operation of the loop");
+    if (&task_->loop() != &loop_) {
+        throw RuntimeError(task_->repr() + " awaits an operation of a different loop");
+    }
     operation_.owner = this;
     operation_.complete = [](Operation& operation, int result, bool more) {
         if (more) return;

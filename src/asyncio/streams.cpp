@@ -129,7 +129,10 @@ struct StreamReaderProtocol::WaitFor {
 };
 
 StreamReaderProtocol::Waiting& StreamReaderProtocol::waiting() {
-    if (waiting_ == nullptr) waiting_ = std::make_unique<Waiting>();
+    if (waiting_ == nullptr) {
+        waiting_ = std::make_unique<Waiting>();
+        waiting_->loop.bind(loop(), "stream");  // whoever waits: its own loop wakes them
+    }
     return *waiting_;
 }
 

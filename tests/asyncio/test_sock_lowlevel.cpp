@@ -100,6 +100,23 @@ TEST_F(SockTest, ReceivesIntoABuffer) {
 }
 
 // test_huge_content
+TEST_F(SockTest, WaitingForAnotherLoopIsRefused) {
+    const EventLoopPtr other = new_event_loop();
+    const Socket server = listening();
+    other->run_until_complete([&]() -> Coroutine<void> {
+        const auto received = co_await try_(loop.sock_recv(a, 100));
+        EXPECT_THAT(thrown_by([&] { static_cast<void>(received.value()); }),
+                    ::testing::HasSubstr("of a different loop"));
+        const auto accepted = co_await try_(loop.sock_accept(server));
+        EXPECT_TRUE(holds_exception<RuntimeError>(accepted.exception()));
+    }());
+    run([&]() -> Coroutine<void> {
+        co_await loop.sock_sendall(b, "text");
+        EXPECT_EQ(co_await loop.sock_recv(a, 100), "text");
+    });
+    other->close();
+}
+
 TEST_F(SockTest, WhatDoesNotFitIsSentInPieces) {
     const std::string sent = pattern(5'000'000);
     run([&]() -> Coroutine<void> {

@@ -26,6 +26,35 @@ TEST_F(Streams, EchoByLine) {
     });
 }
 
+TEST_F(Streams, WaitingForAStreamOfAnotherLoopIsRefused) {
+    std::optional<Server> server;
+    std::optional<StreamWriter> writer;
+    run([&]() -> Coroutine<void> {
+        server = co_await start_server(echo, "127.0.0.1", 0);
+        writer = (co_await open_connection("127.0.0.1", port_of(*server))).second;
+        writer->transport()->pause_reading();  // so that the echo stops
+        writer->write(std::string(20'000'000, 'x'));
+    });
+    {
+        const EventLoopPtr other = new_event_loop();
+        other->run_until_complete([&]() -> Coroutine<void> {
+            const auto drained = co_await try_(writer->drain());
+            EXPECT_TRUE(holds_exception<RuntimeError>(drained.exception()));
+            const auto closed = co_await try_(writer->wait_closed());
+            EXPECT_THAT(thrown_by([&] { closed.value(); }),
+                        ::testing::HasSubstr("a different event loop"));
+        }());
+        other->close();
+    }
+    run([&]() -> Coroutine<void> {
+        writer->transport()->abort();
+        co_await writer->wait_closed();  // is as good as before
+        co_await end(*server);
+    });
+    writer.reset();
+    take_reports();
+}
+
 TEST_F(Streams, MuchMoreThanAnyBufferBothWays) {
     run([]() -> Coroutine<void> {
         Server server = co_await start_server(echo, "127.0.0.1", 0);
