@@ -12,6 +12,7 @@
 #include <asyncio/log.hpp>
 #include <asyncio/tasks.hpp>
 #include <asyncio/traceback.hpp>
+#include <asyncio/transports.hpp>
 
 #include "describe.hpp"
 #include "fd_watchers.hpp"
@@ -504,6 +505,21 @@ class ConcernedContext {
     bool entered_ = false;
 };
 
+std::string report_text(const ExceptionContext& context) {
+    std::string text =
+        context.message.empty() ? "Unhandled exception in event loop" : context.message;
+    if (context.future) text += "\nfuture: " + context.future.repr();
+    if (context.handle) text += "\nhandle: a callback of the loop";
+    if (context.protocol) {
+        const BaseProtocol& protocol = *context.protocol;
+        text += "\nprotocol: " + detail::type_text(typeid(protocol));
+    }
+    if (!context.source.empty()) text += "\nsource: " + context.source;
+    if (context.transport) text += "\ntransport: " + context.transport->repr();
+    if (context.exception) text += "\n" + format_exception(context.exception);
+    return text;
+}
+
 }  // namespace
 
 void EventLoop::call_exception_handler(const ExceptionContext& context) {
@@ -527,20 +543,14 @@ void EventLoop::call_exception_handler(const ExceptionContext& context) {
             return;
         }
         ExceptionContext second;
-        second.message = "Unhandled error in exception handler";
+        second.message = "Unhandled error in exception handler\ncontext: " + report_text(context);
         second.exception = error;
         default_exception_handler(second);
     }
 }
 
 void EventLoop::default_exception_handler(const ExceptionContext& context) {
-    std::string text =
-        context.message.empty() ? "Unhandled exception in event loop" : context.message;
-    if (context.future) text += "\nfuture: " + context.future.repr();
-    if (context.handle) text += "\nhandle: a callback of the loop";
-    if (!context.source.empty()) text += "\nsource: " + context.source;
-    if (context.exception) text += "\n" + format_exception(context.exception);
-    log(LogLevel::error, text);
+    log(LogLevel::error, report_text(context));
 }
 
 // ---- access -------------------------------------------------------------------------------

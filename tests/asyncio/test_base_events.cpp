@@ -214,6 +214,8 @@ TEST_F(LoopRuns, AThrowingExceptionHandlerIsItselfLogged) {
     ASSERT_EQ(logged.size(), 1u);
     EXPECT_THAT(logged[0], ::testing::HasSubstr("Unhandled error in exception handler"));
     EXPECT_THAT(logged[0], ::testing::HasSubstr("broken handler"));
+    // What it was called for is not lost.
+    EXPECT_THAT(logged[0], ::testing::HasSubstr("RuntimeError: first"));
 }
 
 // rule 14
