@@ -18,6 +18,7 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstdio>
 #include <optional>
 #include <source_location>
@@ -312,9 +313,13 @@ template <class Rep, class Period>
 Sleep<void> sleep(std::chrono::duration<Rep, Period> delay) {
     return Sleep<void>(detail::to_nanoseconds(delay));
 }
-// sleep(0): Python's way to yield.
-inline Sleep<void> sleep(int zero) {
-    return Sleep<void>(std::chrono::nanoseconds(std::chrono::seconds(zero)));
+// Seconds, as in Python, where sleep(0) is the way to yield.
+inline Sleep<void> sleep(int seconds) {
+    return Sleep<void>(std::chrono::nanoseconds(std::chrono::seconds(seconds)));
+}
+template <std::floating_point Seconds>
+Sleep<void> sleep(Seconds delay) {
+    return Sleep<void>(detail::to_nanoseconds(std::chrono::duration<Seconds>(delay)));
 }
 template <class Rep, class Period, class T>
 Sleep<std::decay_t<T>> sleep(std::chrono::duration<Rep, Period> delay, T&& result) {

@@ -322,6 +322,15 @@ TEST_F(TaskTest, SleepOfZeroYieldsExactlyOnce) {
     EXPECT_EQ(loop.run_until_complete(sleep(-1s, 5)), 5);
 }
 
+TEST_F(TaskTest, SleepTakesSecondsAsPythonDoes) {
+    const double delay = 0.02;  // never to be cut down to an int
+    const auto before = loop.time();
+    loop.run_until_complete(sleep(delay));
+    EXPECT_GE(loop.time() - before, 20ms);
+    EXPECT_THROW(static_cast<void>(sleep(std::numeric_limits<double>::quiet_NaN())), ValueError);
+    loop.run_until_complete(sleep(-0.5));
+}
+
 // rule 47
 TEST_F(TaskTest, CopiesTheContextWhenCreatedAndSharesOneThatIsGiven) {
     static ContextVar<int> variable("variable", 0);
