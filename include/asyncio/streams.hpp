@@ -206,13 +206,38 @@ class ClientHandler {
 };
 
 template <class F>
+struct AllValues : std::false_type {};
+template <class R, class... Args>
+struct AllValues<std::function<R(Args...)>>
+    : std::bool_constant<(!std::is_reference_v<Args> && ...)> {};
+// Whether a function is known to take its arguments by value: then its own frame keeps them.
+template <class F>
+constexpr bool takes_values() {
+    if constexpr (requires { std::function(std::declval<F>()); }) {
+        return AllValues<decltype(std::function(std::declval<F>()))>::value;
+    } else {
+        return false;
+    }
+}
+
+// Keeps what a handler takes by reference.
+template <class F, class Result>
+Coroutine<await_result_t<Result>> call_client_handler(F& function, StreamReader reader,
+                                                      StreamWriter writer) {
+    co_return co_await std::invoke(function, std::move(reader), std::move(writer));
+}
+
+template <class F>
 class ClientHandlerOf final : public ClientHandler {
   public:
     explicit ClientHandlerOf(F function) : function_(std::move(function)) {}
     AnyTask start(EventLoop& loop, StreamReader reader, StreamWriter writer) override {
         using Result = std::invoke_result_t<F&, StreamReader, StreamWriter>;
-        if constexpr (CoroutineLike<Result>) {
+        if constexpr (CoroutineLike<Result> && takes_values<F>()) {
             return loop.create_task(std::invoke(function_, std::move(reader), std::move(writer)));
+        } else if constexpr (CoroutineLike<Result>) {
+            return loop.create_task(
+                call_client_handler<F, Result>(function_, std::move(reader), std::move(writer)));
         } else {
             std::invoke(function_, std::move(reader), std::move(writer));
             return {};
@@ -296,6 +321,7 @@ Ref<ClientHandler> make_handler(F&& handler) {
 
 // Calls `handler(reader, writer)` for each connection: a coroutine function or lambda, which
 // then runs as a task, or a plain function. The handler lives until its last task is done. What
+// it takes by reference lives as long, at the cost of one more frame. What
 // a task throws is reported, and its connection closed.
 // Options and errors as EventLoop::create_server(), and `limit` as StreamReader's.
 template <detail::ConnectionHandler F>

@@ -242,6 +242,39 @@ TEST_F(Streams, SeveralMayDrain) {
     });
 }
 
+Coroutine<void> echo_by_reference(const StreamReader& reader, const StreamWriter& writer) {
+    while (auto line = co_await anext(reader)) {
+        writer.write(*line);
+        co_await writer.drain();
+    }
+    writer.close();
+}
+
+TEST_F(Streams, AHandlerMayTakeReferences) {
+    const auto serves = [](Server server) -> Coroutine<void> {
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(server));
+        for (const std::string line : {"one\n", "two\n"}) {
+            writer.write(line);
+            EXPECT_EQ(co_await reader.readline(), line);
+        }
+        co_await end(writer);
+        co_await end(server);
+    };
+    run([&]() -> Coroutine<void> {
+        co_await serves(co_await start_server(echo_by_reference, "127.0.0.1", 0));
+        co_await serves(co_await start_server(
+            [](StreamReader&& reader, const StreamWriter& writer) -> Coroutine<void> {
+                co_await echo_by_reference(reader, writer);
+            },
+            "127.0.0.1", 0));
+        co_await serves(co_await start_server(
+            [](const auto& reader, const auto& writer) -> Coroutine<void> {
+                co_await echo_by_reference(reader, writer);
+            },
+            "127.0.0.1", 0));
+    });
+}
+
 TEST_F(Streams, ACancelledHandlerIsNoFailure) {
     run([&]() -> Coroutine<void> {
         Server server = co_await start_server(
