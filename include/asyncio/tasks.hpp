@@ -178,11 +178,16 @@ Task<T> spawn(EventLoop& loop, Coroutine<T>&& coroutine, TaskOptions* options,
 }
 
 // Runs a callable that was stored with its arguments. Both live in this frame, so a
-// capturing lambda coroutine is safe for as long as it runs.
+// capturing lambda coroutine is safe for as long as it runs; and so does what an argument is
+// converted to for the call, which is why that is here and not inside std::invoke().
 template <class F, class... Args>
 auto call_stored(F function, Args... args)
     -> Coroutine<await_result_t<std::invoke_result_t<F&, Args&&...>>> {
-    co_return co_await std::invoke(function, std::move(args)...);
+    if constexpr (requires { function(std::move(args)...); }) {
+        co_return co_await function(std::move(args)...);
+    } else {
+        co_return co_await std::invoke(function, std::move(args)...);
+    }
 }
 
 template <class F, class... Args>

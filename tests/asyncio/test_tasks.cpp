@@ -322,6 +322,18 @@ TEST_F(TaskTest, SleepOfZeroYieldsExactlyOnce) {
     EXPECT_EQ(loop.run_until_complete(sleep(-1s, 5)), 5);
 }
 
+Coroutine<std::string> twice(const std::string& text) {
+    co_await sleep(0);
+    co_return text + text;
+}
+
+TEST_F(TaskTest, WhatAnArgumentIsConvertedToLivesAsLongAsTheTask) {
+    auto task = loop.create_task(twice, "a text that is too long for the string itself; ");
+    EXPECT_EQ(loop.run_until_complete(task),
+              "a text that is too long for the string itself; "
+              "a text that is too long for the string itself; ");
+}
+
 TEST_F(TaskTest, SleepTakesSecondsAsPythonDoes) {
     const double delay = 0.02;  // never to be cut down to an int
     const auto before = loop.time();
