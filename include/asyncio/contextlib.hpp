@@ -367,7 +367,16 @@ class AsyncExitStack {
     }
     template <class Call>
     static Coroutine<bool> run_callback(std::shared_ptr<Call> call) {
-        co_await std::apply([](auto& f, auto&... args) { return std::invoke(f, args...); }, *call);
+        co_await std::apply(
+            [](auto& f, auto&... args) -> Coroutine<void> {
+                // As in a task: what an argument is converted to lives here.
+                if constexpr (requires { f(args...); }) {
+                    co_await f(args...);
+                } else {
+                    co_await std::invoke(f, args...);
+                }
+            },
+            *call);
         co_return false;
     }
 

@@ -134,6 +134,21 @@ TEST(AsyncExitStack, LeavesInTheOppositeOrder) {
     });
 }
 
+TEST(AsyncExitStack, WhatAnArgumentIsConvertedToLivesAsLongAsTheCallback) {
+    simulate([]() -> Coroutine<void> {
+        std::string seen;
+        AsyncExitStack stack;
+        stack.push_async_callback(
+            [&seen](const std::string& text) -> Coroutine<void> {
+                co_await sleep(1s);
+                seen = text;
+            },
+            "a text that is too long for the string itself");
+        co_await stack.aclose();
+        EXPECT_EQ(seen, "a text that is too long for the string itself");
+    });
+}
+
 TEST(AsyncExitStack, LeavesPlainThingsInTheSameOrder) {
     struct Guard {
         explicit Guard(Trace& trace) : trace(&trace) {}
