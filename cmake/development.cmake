@@ -1,5 +1,4 @@
-# How we build this project ourselves: warnings, sanitizers, ccache, lld,
-# profiles.
+# How we build this project ourselves: warnings, sanitizers, ccache, lld, profiles.
 # Warnings become errors in the presets only, so that a newer compiler's new warning
 # never stops somebody who just wants to install a release.
 

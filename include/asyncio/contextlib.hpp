@@ -188,6 +188,37 @@ namespace detail {
 [[noreturn]] void throw_did_not_yield();
 [[noreturn]] void throw_did_not_stop(bool after_error);
 
+// Whether a parameter refers to what the argument, stored, is converted to for the call.
+template <class Parameter, class Stored>
+inline constexpr bool refers_to_converted =
+    std::is_reference_v<Parameter> &&
+    !std::is_convertible_v<Stored*, const std::remove_cvref_t<Parameter>*>;
+template <class Parameter, class T>
+inline constexpr bool refers_to_converted<Parameter, std::reference_wrapper<T>> = false;
+
+// How the arguments of a generator function are kept: as they are given, but converted already
+// where the function takes a reference to what they are converted to. That would be gone before
+// the generator begins.
+template <class Signature, class... Args>
+struct KeptArguments {
+    using type = std::tuple<Args...>;
+};
+template <class R, class... Parameters, class... Args>
+    requires(sizeof...(Parameters) == sizeof...(Args))
+struct KeptArguments<std::function<R(Parameters...)>, Args...> {
+    using type = std::tuple<std::conditional_t<refers_to_converted<Parameters, Args>,
+                                               std::remove_cvref_t<Parameters>, Args>...>;
+};
+template <class F, class... Args>
+auto kept_arguments() {
+    if constexpr (requires { std::function(std::declval<F>()); }) {
+        return std::type_identity<
+            typename KeptArguments<decltype(std::function(std::declval<F>())), Args...>::type>();
+    } else {
+        return std::type_identity<std::tuple<Args...>>();
+    }
+}
+
 // A manager that runs a generator up to its co_yield and, to leave, to its end. Used once. Keeps
 // the function and its arguments, so that a lambda with captures lives as long as what it made.
 template <class F, class... Args>
@@ -219,7 +250,7 @@ class GeneratorManager {
 
   private:
     F function_;
-    std::tuple<Args...> args_;
+    typename decltype(kept_arguments<F, Args...>())::type args_;
     std::optional<Made> generator_;
 };
 

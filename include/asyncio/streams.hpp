@@ -321,8 +321,8 @@ Ref<ClientHandler> make_handler(F&& handler) {
 
 // Calls `handler(reader, writer)` for each connection: a coroutine function or lambda, which
 // then runs as a task, or a plain function. The handler lives until its last task is done. What
-// it takes by reference lives as long, at the cost of one more frame. What
-// a task throws is reported, and its connection closed.
+// it takes by reference lives as long, at the cost of one more frame. What a task throws is
+// reported, and its connection closed.
 // Options and errors as EventLoop::create_server(), and `limit` as StreamReader's.
 template <detail::ConnectionHandler F>
 Coroutine<Server> start_server(F&& handler, std::string host, int port,

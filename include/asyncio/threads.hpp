@@ -163,12 +163,15 @@ auto run_coroutine_threadsafe(F&& f, EventLoop& loop) {
 template <class Executor, class F, class... Args>
     requires requires(Executor& executor) { executor.shutdown(); }
 auto EventLoop::run_in_executor(Executor& executor, F&& f, Args&&... args) {
+    static_assert(!CoroutineLike<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>,
+                  "a coroutine function cannot run in an executor; await it, or make it a task");
     check_open();
     check_thread();
     return wrap_future(executor.submit(std::forward<F>(f), std::forward<Args>(args)...), this);
 }
 template <class F, class... Args>
 auto EventLoop::run_in_executor(std::nullptr_t, F&& f, Args&&... args) {
+    check_open();
     return run_in_executor(detail::default_executor(*this), std::forward<F>(f),
                            std::forward<Args>(args)...);
 }

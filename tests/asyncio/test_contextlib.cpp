@@ -305,6 +305,11 @@ AsyncGenerator<std::string> session(Trace& trace, std::string name) {
     if (error && !holds_exception<LookupError>(error)) std::rethrow_exception(error);
 }
 
+AsyncGenerator<std::string> named(const std::string& name) {
+    co_await sleep(0);
+    co_yield name;
+}
+
 Coroutine<void> fail() {
     throw ValueError("body");
     co_return;
@@ -326,6 +331,24 @@ TEST(AsyncContextManager, EntersUpToTheYieldAndLeavesToTheEnd) {
             EXPECT_EQ(length, 1);
         }
         EXPECT_EQ(trace, (Trace{"open a", "in a", "close a", "open b", "in b", "close b"}));
+    });
+}
+
+TEST(AsyncContextManager, WhatAnArgumentIsConvertedToLivesAsLongAsTheManager) {
+    simulate([]() -> Coroutine<void> {
+        const auto open = asynccontextmanager(named);
+        co_await with(open("a text that is too long for the string itself"),
+                      [](std::string& name) -> Coroutine<void> {
+                          EXPECT_EQ(name, "a text that is too long for the string itself");
+                          co_return;
+                      });
+        std::string text = "given by reference";
+        auto manager = open(std::ref(text));
+        text = "changed meanwhile";
+        co_await with(manager, [](std::string& name) -> Coroutine<void> {
+            EXPECT_EQ(name, "changed meanwhile");
+            co_return;
+        });
     });
 }
 
