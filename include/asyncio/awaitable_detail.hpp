@@ -20,13 +20,10 @@ class AnyFuture;
 namespace detail {
 
 template <class A>
-concept HasMemberCoAwait = requires(A&& awaitable) {
-    std::forward<A>(awaitable).operator co_await();
-};
+concept HasMemberCoAwait =
+    requires(A&& awaitable) { std::forward<A>(awaitable).operator co_await(); };
 template <class A>
-concept HasFreeCoAwait = requires(A&& awaitable) {
-    operator co_await(std::forward<A>(awaitable));
-};
+concept HasFreeCoAwait = requires(A&& awaitable) { operator co_await(std::forward<A>(awaitable)); };
 
 template <class A>
 decltype(auto) plain_awaiter(A&& awaitable) {
@@ -43,6 +40,18 @@ template <class A>
 concept Awaiter = requires(A& awaiter) {
     { awaiter.await_ready() } -> std::convertible_to<bool>;
     awaiter.await_resume();
+};
+
+// The std::function that a callable becomes, for the types of its parameters. Void for a generic
+// lambda and whatever else does not say.
+template <class F>
+struct SignatureOf {
+    using type = void;
+};
+template <class F>
+    requires requires { std::function(std::declval<F>()); }
+struct SignatureOf<F> {
+    using type = decltype(std::function(std::declval<F>()));
 };
 
 }  // namespace detail

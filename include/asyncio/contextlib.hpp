@@ -209,15 +209,6 @@ struct KeptArguments<std::function<R(Parameters...)>, Args...> {
     using type = std::tuple<std::conditional_t<refers_to_converted<Parameters, Args>,
                                                std::remove_cvref_t<Parameters>, Args>...>;
 };
-template <class F, class... Args>
-auto kept_arguments() {
-    if constexpr (requires { std::function(std::declval<F>()); }) {
-        return std::type_identity<
-            typename KeptArguments<decltype(std::function(std::declval<F>())), Args...>::type>();
-    } else {
-        return std::type_identity<std::tuple<Args...>>();
-    }
-}
 
 // A manager that runs a generator up to its co_yield and, to leave, to its end. Used once. Keeps
 // the function and its arguments, so that a lambda with captures lives as long as what it made.
@@ -250,7 +241,7 @@ class GeneratorManager {
 
   private:
     F function_;
-    typename decltype(kept_arguments<F, Args...>())::type args_;
+    typename KeptArguments<typename SignatureOf<F>::type, Args...>::type args_;
     std::optional<Made> generator_;
 };
 

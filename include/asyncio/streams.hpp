@@ -205,20 +205,12 @@ class ClientHandler {
     RefCount references_;
 };
 
-template <class F>
-struct AllValues : std::false_type {};
-template <class R, class... Args>
-struct AllValues<std::function<R(Args...)>>
-    : std::bool_constant<(!std::is_reference_v<Args> && ...)> {};
 // Whether a function is known to take its arguments by value: then its own frame keeps them.
-template <class F>
-constexpr bool takes_values() {
-    if constexpr (requires { std::function(std::declval<F>()); }) {
-        return AllValues<decltype(std::function(std::declval<F>()))>::value;
-    } else {
-        return false;
-    }
-}
+template <class Signature>
+inline constexpr bool takes_values = false;
+template <class R, class... Parameters>
+inline constexpr bool takes_values<std::function<R(Parameters...)>> =
+    (!std::is_reference_v<Parameters> && ...);
 
 // Keeps what a handler takes by reference.
 template <class F, class Result>
@@ -233,7 +225,7 @@ class ClientHandlerOf final : public ClientHandler {
     explicit ClientHandlerOf(F function) : function_(std::move(function)) {}
     AnyTask start(EventLoop& loop, StreamReader reader, StreamWriter writer) override {
         using Result = std::invoke_result_t<F&, StreamReader, StreamWriter>;
-        if constexpr (CoroutineLike<Result> && takes_values<F>()) {
+        if constexpr (CoroutineLike<Result> && takes_values<typename SignatureOf<F>::type>) {
             return loop.create_task(std::invoke(function_, std::move(reader), std::move(writer)));
         } else if constexpr (CoroutineLike<Result>) {
             return loop.create_task(
