@@ -83,26 +83,25 @@ class ReadScratch {
   private:
     void allocate();
 
-    static constexpr std::size_t size = 64 * 1024;
+    // What CPython reads at most, too. Only what is read into becomes memory.
+    static constexpr std::size_t size = 256 * 1024;
     std::unique_ptr<std::byte[]> memory_;
 };
 
-// One who reads a large message piece by piece goes on in the next wait(), before all others:
-// what it reads and sends is in the processor's cache then, and its peer is told once of much
-// instead of often of little. A few pieces, so that the others have their turn.
+// One who reads a large message piece by piece reads a second piece before all others do: its
+// peer is told once of much instead of often of little. Not a third before the peer has had
+// time to take some of what is sent back, as both would be busy with the same socket.
 class ReadStreak {
   public:
-    // Whether the read that was just made is one of a large message, and there may be more.
+    // Whether the read that was just made is a first piece, and there may be a second.
     [[nodiscard]] bool goes_on(const ReadScratch::Attempt& read) noexcept {
         const bool filled =
             read.result > 0 && static_cast<std::size_t>(read.result) == read.made.size;
-        count_ = filled && count_ < longest ? count_ + 1 : 0;
-        return count_ > 0;
+        return first_ = filled && !first_;
     }
 
   private:
-    static constexpr unsigned longest = 3;
-    unsigned count_ = 0;
+    bool first_ = false;
 };
 
 // Sets Operation::buffer for the duration of a completion.

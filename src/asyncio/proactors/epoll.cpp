@@ -54,12 +54,16 @@ constexpr std::uint64_t wake_token = UINT64_MAX;
 // How many connections one accept takes in one wait().
 constexpr int accept_burst = 64;
 
+// How many times in a row wait() does not ask the kernel because of large messages.
+constexpr unsigned longest_unasked = 16;
+
 struct Watch {
     OperationList waiting;
     std::uint32_t armed = 0;       // the mask the kernel reports, 0 for none
     std::uint32_t generation = 0;  // tells reports of an earlier file of this number apart
     bool known = false;            // the epoll set had this number when we last looked
     bool dirty = false;            // is in dirty_
+    bool doubtful = false;         // nothing hung on it for a moment: it may mean another file
     // Of an owned descriptor, whose registration is edge triggered and stays:
     bool kept = false;
     bool ended = false;       // it reported a hang-up: every attempt gets an answer
@@ -132,8 +136,13 @@ class EpollProactor final : public Proactor {
         arm_dirty();
         if (!ready_.empty()) timeout = Nanoseconds::zero();
         const bool may_block = !timeout || timeout->count() > 0;
-        // One that goes on with a large message is not kept waiting for news of others.
-        if (!std::exchange(continuing_, false) && (may_block || waiting_ > 0)) poll_kernel(timeout);
+        // One that goes on with a large message is not kept waiting for news of others. But
+        // where hundreds do, one after the other, the news is not kept waiting for them all.
+        const bool skip = std::exchange(continuing_, false) && ++unasked_ < longest_unasked;
+        if (!skip && (may_block || waiting_ > 0)) {
+            unasked_ = 0;
+            poll_kernel(timeout);
+        }
         deliver();
     }
 
@@ -300,6 +309,7 @@ class EpollProactor final : public Proactor {
 
     static void clear_registration(Watch& watch) noexcept {
         watch.known = false;
+        watch.doubtful = false;
         watch.armed = 0;
         watch.kept = false;
         watch.ended = false;
@@ -360,7 +370,7 @@ class EpollProactor final : public Proactor {
 
     void arm(Watch& watch, int fd) noexcept {
         std::uint32_t mask = wanted(watch);
-        if (watch.armed == mask) return trust(watch);
+        if (watch.armed == mask && !watch.doubtful) return trust(watch);
         int error = control(watch, fd, mask);
         if (error == ENOENT) {  // the number was reused
             clear_registration(watch);
@@ -413,6 +423,7 @@ class EpollProactor final : public Proactor {
         const int call = watch.known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
         if (::epoll_ctl(epoll_.get(), call, fd, &event) != 0) return errno;
         watch.known = true;
+        watch.doubtful = false;
         return 0;
     }
 
@@ -522,6 +533,10 @@ class EpollProactor final : public Proactor {
     void deliver_last(Operation& operation, int result) {
         operation.state = Operation::State::idle;
         --in_flight_;
+        if (!operation.owned && has_watch(operation.fd)) {
+            Watch& watch = watch_of(operation.fd);
+            watch.doubtful = watch.doubtful || watch.waiting.empty();
+        }
         operation.complete(operation, result, false);
     }
 
@@ -533,6 +548,7 @@ class EpollProactor final : public Proactor {
         }
         const ReadScratch::Attempt read = scratch_.attempt(operation);
         learn(read.made, read.result);
+        const bool goes_on = streak_.goes_on(read);
         if (read.result == not_yet) {
             start_waiting(operation);
             return 0;
@@ -544,8 +560,8 @@ class EpollProactor final : public Proactor {
         // Back among the waiting first, so that the callback may cancel it. If there is more
         // to read, it is for the next wait().
         if (watch_of(operation.fd).kept && !is_in_vain(operation)) {
-            continuing_ = streak_.goes_on(read);
-            continuing_ ? finish_first(operation, to_be_read) : requeue(operation);
+            continuing_ = goes_on;
+            goes_on ? finish_first(operation, to_be_read) : requeue(operation);
         } else {
             start_waiting(operation);
         }
@@ -572,6 +588,7 @@ class EpollProactor final : public Proactor {
     OperationList ready_;
     ReadScratch scratch_;
     ReadStreak streak_;
+    unsigned unasked_ = 0;     // times that the kernel was not asked, in a row
     bool continuing_ = false;  // the first of ready_ does so with the next wait()
     std::size_t waiting_ = 0;  // on watches
     bool closing_ = false;

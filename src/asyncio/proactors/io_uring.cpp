@@ -17,6 +17,7 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,6 +27,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <fstream>
 #include <vector>
 
@@ -59,10 +61,32 @@ constexpr std::uint8_t bulk = 2;  // and above: that many small reads since a la
 
 // So much at once is better read by us, straight into the memory of a receiver that lends it,
 // than by the kernel into a buffer to copy from. Much less is better read by the kernel, many
-// receivers in one go.
-constexpr std::size_t least_bulk = 16 * 1024;
-constexpr std::size_t no_bulk = 8 * 1024;
+// receivers in one go. A receiver that lends nothing gets more at once from us, if there is more.
+struct Bulk {
+    std::size_t least;  // that makes it so
+    std::size_t small;  // below that it looks as if it were over
+};
+constexpr Bulk lending{.least = 16 * 1024, .small = 8 * 1024};
+constexpr Bulk not_lending{.least = 48 * 1024, .small = 32 * 1024};
 constexpr std::uint8_t small_reads_to_end_bulk = 8;
+
+// Operation::known, of a socket's multishot receive that waits by a multishot poll: one entry
+// for all the reads to come, which reports edges.
+constexpr std::uint8_t readable = 1;     // in readable_
+constexpr std::uint8_t ended = 2;        // a hang-up was reported: every read gets an answer
+constexpr std::uint8_t byte_stream = 4;  // less than was asked for means that there is no more
+
+// Any other descriptor may be a blocking one, and is read once for each report.
+bool polls_on(const Operation& operation) noexcept {
+    return operation.kind == Operation::Kind::recv && operation.multishot &&
+           (operation.pending & awaits_ready) != 0;
+}
+
+bool is_byte_stream(int fd) noexcept {
+    int type = 0;
+    socklen_t size = sizeof type;
+    return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
 
 // The low bits of an entry's user_data tell what the pointer above them means.
 enum Tag : std::uint64_t { own_tag = 0, cancel_tag = 1, wake_tag = 2, cancel_all_tag = 3 };
@@ -118,6 +142,7 @@ class IoUringProactor final : public Proactor {
                 finish(operation, -ECANCELED);
                 break;
             case Operation::State::submitted:
+                put_aside(operation);
                 ask_to_cancel(operation);
                 break;
             case Operation::State::completing:
@@ -128,7 +153,8 @@ class IoUringProactor final : public Proactor {
 
     void wait(std::optional<Nanoseconds> timeout) override {
         const bool at_once = (timeout && timeout->count() <= 0) || !ready_.empty() ||
-                             continuing_ != nullptr || next_held_ < held_.size();
+                             continuing_ != nullptr || !readable_.empty() ||
+                             next_held_ < held_.size();
         if (ring_ != nullptr || !at_once || !queued_.empty()) {
             own_ring();
             const bool all_filled = fill_submissions();
@@ -143,7 +169,7 @@ class IoUringProactor final : public Proactor {
 
     [[nodiscard]] bool may_have_completions() const noexcept override {
         if (!queued_.empty() || !ready_.empty() || !cancels_.empty()) return true;
-        if (continuing_ != nullptr) return true;
+        if (continuing_ != nullptr || !readable_.empty()) return true;
         if (next_held_ < held_.size()) return true;
         return ring_ != nullptr &&
                (ring_->available() > 0 || ring_->has_deferred() || ring_->unsubmitted() > 0);
@@ -164,7 +190,11 @@ class IoUringProactor final : public Proactor {
 
     void close() noexcept override {
         closing_ = true;
-        if (continuing_ != nullptr) requeue(*std::exchange(continuing_, nullptr));
+        if (continuing_ != nullptr && continuing_->state == Operation::State::queued) {
+            requeue(*continuing_);
+        }
+        continuing_ = nullptr;
+        readable_.clear();
         while (Operation* operation = queued_.pop_front()) finish(*operation, -ECANCELED);
         // A forked child has a copy of our memory but no say in its parent's ring.
         const bool ours = ring_ != nullptr && process_ == ::getpid();
@@ -263,6 +293,7 @@ class IoUringProactor final : public Proactor {
             (operation.hint >= bulk || !receives_natively(operation))) {
             operation.pending |= awaits_ready;
         }
+        if (polls_on(operation)) operation.known = is_byte_stream(operation.fd) ? byte_stream : 0;
         describe(entry, operation);
         entry.user_data = token(operation, own_tag);
         operation.state = Operation::State::submitted;
@@ -277,6 +308,9 @@ class IoUringProactor final : public Proactor {
         const auto size = static_cast<unsigned>(std::min(operation.size, largest_transfer));
         const auto offset = static_cast<std::uint64_t>(operation.offset);
         const int flags = static_cast<int>(operation.flags);
+        if (polls_on(operation)) {
+            return io_uring_prep_poll_multishot(&entry, fd, POLLIN | POLLRDHUP | POLLPRI);
+        }
         if ((operation.pending & awaits_ready) != 0) {
             return io_uring_prep_poll_add(&entry, fd, interest(operation));
         }
@@ -375,15 +409,36 @@ class IoUringProactor final : public Proactor {
         held_data_.clear();
         next_held_ = 0;
         go_on_reading();
-        // Those that are there now; more may come while these are served.
+        // In turns, as either may use up what is received in one wait().
+        readable_first_ = !readable_first_;
+        if (readable_first_) read_readable();
+        take_available();
+        if (!readable_first_) read_readable();
+        received_ = 0;
+        while (Operation* operation = ready_.pop_front()) conclude(*operation);
+    }
+
+    [[nodiscard]] bool has_received_enough() const noexcept {
+        return (received_ >= receive_budget || continuing_ != nullptr) && !closing_;
+    }
+
+    // Those that are there now; more may come while these are served.
+    void take_available() {
         for (unsigned count = ring_ != nullptr ? ring_->available() : 0; count > 0; --count) {
-            if ((received_ >= receive_budget || continuing_ != nullptr) && !closing_) break;
+            if (has_received_enough()) break;
             fetch(ring_->name_of(fetched_ahead));
             io_uring_cqe completion;
             if (take(completion)) dispatch(completion, nullptr);
         }
-        received_ = 0;
-        while (Operation* operation = ready_.pop_front()) conclude(*operation);
+    }
+
+    void read_readable() {
+        for (std::size_t count = readable_.size(); count > 0; --count) {
+            if (has_received_enough() || readable_.empty()) break;
+            Operation& operation = *readable_.front();
+            put_aside(operation);
+            read_when_ready(operation);
+        }
     }
 
     // `held` is set for a completion that detach() took: what it brought.
@@ -394,6 +449,8 @@ class IoUringProactor final : public Proactor {
             if ((operation.pending & own_due) == 0) conclude(operation);
         } else if (uses_buffer(completion) && completion.res > 0) {
             take_received(operation, completion, held);
+        } else if ((completion.flags & IORING_CQE_F_MORE) != 0 && polls_on(operation)) {
+            take_readiness(operation, static_cast<std::uint32_t>(completion.res));
         } else if ((completion.flags & IORING_CQE_F_MORE) != 0) {
             take_one_of_many(operation, completion.res);
         } else {
@@ -419,19 +476,29 @@ class IoUringProactor final : public Proactor {
             ended = end_own(operation);
             if (!ended) requeue(operation);
         }
-        if (held == nullptr && lends_for(operation, completion.res)) read_in_bulk(operation);
+        if (held == nullptr && is_much(operation, completion.res)) read_in_bulk(operation);
         deliver_received(operation, completion, held);
         if (ended && (operation.pending & cancel_due) == 0) conclude(operation);
     }
 
-    static bool lends_for(Operation& operation, int received) noexcept {
-        return static_cast<std::size_t>(received) >= least_bulk && operation.lend != nullptr &&
-               !operation.lend(operation).empty();
+    static const Bulk& bulk_for(Operation& operation) noexcept {
+        const bool lends = operation.lend != nullptr && !operation.lend(operation).empty();
+        return lends ? lending : not_lending;
+    }
+
+    static bool is_much(Operation& operation, int received) noexcept {
+        const auto size = static_cast<std::size_t>(received);
+        return size >= lending.least && size >= bulk_for(operation).least;
     }
 
     // From the next submission on. What the kernel has received until then comes before.
     void read_in_bulk(Operation& operation) noexcept {
         operation.hint = bulk;
+        take_back(operation);
+    }
+
+    // To go on in another way.
+    void take_back(Operation& operation) noexcept {
         if (operation.state != Operation::State::submitted) return;
         io_uring_sqe* const entry = next_submission();
         if (entry == nullptr) return;
@@ -468,41 +535,76 @@ class IoUringProactor final : public Proactor {
     }
 
     // The last piece of a large message is small as well.
-    static void note_bulk(Operation& operation, int size) noexcept {
-        if (static_cast<std::size_t>(size) >= no_bulk) {
+    void note_bulk(Operation& operation, int received) noexcept {
+        const auto size = static_cast<std::size_t>(received);
+        if (size >= not_lending.small || size >= bulk_for(operation).small) {
             operation.hint = bulk;
         } else if (++operation.hint == bulk + small_reads_to_end_bulk) {
             operation.hint = 0;
-            operation.pending ^= awaits_ready;
+            take_back(operation);
         }
+    }
+
+    // Its poll tells of readiness, and the reading is ours.
+    void take_readiness(Operation& operation, std::uint32_t mask) {
+        if ((mask & (POLLRDHUP | POLLHUP | POLLERR)) != 0) operation.known |= ended;
+        // A read stops short where urgent data was, with more behind it.
+        if ((mask & POLLPRI) != 0) operation.known &= static_cast<std::uint8_t>(~byte_stream);
+        const bool over = operation.state == Operation::State::cancelling || closing_ ||
+                          (operation.pending & settled) != 0;
+        if (!over && (operation.known & readable) == 0 && continuing_ != &operation) {
+            read_when_ready(operation);
+        }
+    }
+
+    // Whether the edge that told of it is used up only by reading on.
+    static bool may_have_more(const Operation& operation,
+                              const ReadScratch::Attempt& read) noexcept {
+        if (read.result == not_yet) return false;
+        return (operation.known & byte_stream) == 0 || (operation.known & ended) != 0 ||
+               static_cast<std::size_t>(read.result) == read.made.size;
     }
 
     // One with a large message has the first turn, without asking for readiness again.
     void go_on_reading() {
-        if (continuing_ == nullptr) return;
-        Operation& operation = *std::exchange(continuing_, nullptr);
-        if (!read_when_ready(operation)) conclude(operation);
+        if (continuing_ != nullptr) read_when_ready(*std::exchange(continuing_, nullptr));
     }
 
-    // The kernel told of readiness, and the reading is ours. False when that was the end.
-    bool read_when_ready(Operation& operation) {
+    void read_when_ready(Operation& operation) {
         const ReadScratch::Attempt read = scratch_.attempt(operation);
-        if (read.result <= 0 && read.result != not_yet) {
-            settle(operation, read.result);
-            return false;
-        }
+        if (read.result <= 0 && read.result != not_yet) return end_reading(operation, read.result);
         if (read.result > 0 && operation.hint >= bulk) note_bulk(operation, read.result);
         if (continuing_ == nullptr && streak_.goes_on(read)) {
-            operation.state = Operation::State::queued;
             continuing_ = &operation;
-        } else {
+            if (!polls_on(operation)) operation.state = Operation::State::queued;
+        } else if (!polls_on(operation)) {
             requeue(operation);
+        } else if (may_have_more(operation, read)) {
+            operation.known |= readable;
+            readable_.push_back(&operation);
         }
         if (read.result > 0) {
             received_ += static_cast<std::size_t>(read.result);
             ReadScratch::deliver(operation, read);
         }
-        return true;
+    }
+
+    void end_reading(Operation& operation, int result) {
+        settle(operation, result);
+        if ((operation.pending & (own_due | cancel_due)) == 0) {
+            conclude(operation);
+        } else {
+            ask_to_cancel(operation);  // the poll, which would go on
+        }
+    }
+
+    // It is not to be read from again before its poll says so.
+    void put_aside(Operation& operation) noexcept {
+        if (continuing_ == &operation) continuing_ = nullptr;
+        if ((operation.known & readable) == 0) return;
+        operation.known &= static_cast<std::uint8_t>(~readable);
+        const auto place = std::ranges::find(readable_, &operation);
+        if (place != readable_.end()) readable_.erase(place);
     }
 
     void take_one_of_many(Operation& operation, int result) {
@@ -527,14 +629,16 @@ class IoUringProactor final : public Proactor {
         if ((operation.pending & settled) == 0) {
             const bool may_go_on = operation.state != Operation::State::cancelling && !closing_;
             const bool ready = (operation.pending & awaits_ready) != 0 && result >= 0;
+            if (polls_on(operation)) put_aside(operation);
             if (may_go_on && ready && provides_buffer(operation)) {
-                if (read_when_ready(operation)) return;
-            } else if (may_go_on && goes_on(operation, result, withdrawn)) {
+                // Its poll was to stay: it will tell once more.
+                return polls_on(operation) ? requeue(operation) : read_when_ready(operation);
+            }
+            if (may_go_on && goes_on(operation, result, withdrawn)) {
                 if (result == -ENOBUFS) wait_for_no_buffer(operation);
                 return requeue(operation);
-            } else {
-                settle(operation, last_result(operation, result, may_go_on));
             }
+            settle(operation, last_result(operation, result, may_go_on));
         }
         if ((operation.pending & cancel_due) == 0) conclude(operation);
     }
@@ -549,7 +653,11 @@ class IoUringProactor final : public Proactor {
     // Whether that was not the operation's end but a step of it.
     static bool goes_on(Operation& operation, int result, bool withdrawn) noexcept {
         const bool taken_back = withdrawn || (operation.pending & changing) != 0;
-        if (taken_back && result == -ECANCELED) return true;
+        if (taken_back && result == -ECANCELED) {
+            const bool natively = provides_buffer(operation) && operation.hint < bulk;
+            if (natively) operation.pending &= static_cast<std::uint8_t>(~awaits_ready);
+            return true;
+        }
         if ((operation.pending & awaits_ready) != 0) {
             if (result < 0) return false;
             operation.pending ^= awaits_ready;
@@ -696,7 +804,9 @@ class IoUringProactor final : public Proactor {
     OperationList ready_;        // with a result to deliver
     ReadScratch scratch_;
     ReadStreak streak_;
-    Operation* continuing_ = nullptr;     // with a large message, in no list
+    Operation* continuing_ = nullptr;  // with a large message
+    std::deque<Operation*> readable_;  // what their polls told of is not used up
+    bool readable_first_ = false;
     std::size_t received_ = 0;            // in this wait()
     std::vector<io_uring_cqe> held_;      // taken by detach()
     std::vector<std::string> held_data_;  // what they brought

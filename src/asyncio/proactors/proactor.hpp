@@ -80,6 +80,7 @@ struct Operation {
     bool owned = false;
     std::uint8_t pending = 0;  // for the proactor, while in flight
     std::uint8_t hint = 0;     // for the proactor, from one submission to the next
+    std::uint8_t known = 0;    // for the proactor, while it polls on behalf of the operation
     int fd = -1;
     std::uint32_t events = 0;  // poll: POLLIN, POLLOUT, ...
     std::uint32_t flags = 0;   // see Kind
