@@ -94,9 +94,7 @@ def user_time(rows):
     ticks = sum(round(r["srv_user_us"] * r["requests"] / tick) for r in rows)
     if ticks < 2:
         return {"below": math.ceil((ticks + len(rows)) * tick / requests * 1e3) / 1e3}
-    each = [r["srv_user_us"] for r in rows]
-    return {"median": round(ticks * tick / requests, 3), "min": min(each), "max": max(each),
-            "each": each}
+    return round(ticks * tick / requests, 3)
 
 
 def have(*paths):

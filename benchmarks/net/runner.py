@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """TCP and TLS echo: our servers beside their peers, for each load; benchmarks/run starts it.
 
-Every measurement starts a fresh server pinned to one core and a load generator pinned to
-another, reads the server's CPU time (utime+stime of its whole process tree), and appends
-one line of JSON.  Peers are interleaved: A B C A B C ...
+All servers wait, pinned to one core, and take turns, a short one each in every round, in
+another order each time: the machine changes its speed from one second to the next, and by
+more than what lies between two programs, so only what is measured side by side can be
+compared. A turn is a load generator pinned to another core; the server's CPU time is that of
+its whole process tree. After some rounds all servers are started anew, because where their
+memory lies makes a difference, too.
 """
 import argparse
 import glob
@@ -24,7 +27,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 from measuring import TICK, Lock, Watch, have, median, not_here, user_time
-from page.results import Writer, columns
+from page.results import Writer, columns, spread
 
 BUILD = os.environ["NETBENCH_BUILD"]
 PYTHON = os.environ.get("PYTHON", "python3")
@@ -166,17 +169,42 @@ def make_certificate(folder):
 
 
 # ---------------------------------------------------------------- one measurement
-def measure_echo(command, load, a):
+def start(servers, a):
+    """(server, port) of each name, or the error of one that did not come up."""
+    out = {}
+    for name, command in servers.items():
+        port = port_free()
+        try:
+            out[name] = Server(command.replace("{port}", str(port)), a.server_core, port), port
+        except RuntimeError as error:
+            out[name] = error
+    return out
+
+
+def stop(running):
+    for one in running.values():
+        if not isinstance(one, RuntimeError):
+            one[0].stop()
+
+
+def seconds(load, a):
+    """How long a turn takes: with much in flight long enough for some of all of it, with many
+    connections for some messages of each."""
+    conns, msg, depth, _ = load
+    return max(a.secs, 3 * conns * msg * depth / 1e9, conns * 3e-4)
+
+
+def measure_echo(one, load, a):
+    if isinstance(one, RuntimeError):
+        raise one
+    srv, port = one
     conns, msg, depth, tls = load
-    port = port_free()
-    srv = Server(command.replace("{port}", str(port)), a.server_core, port)
-    try:
-        with Watch((a.server_core, a.load_core)) as w:
-            p = subprocess.run(["taskset", "-c", str(a.load_core), b("echo_load"), "127.0.0.1", str(port), str(conns),
-                                str(msg), str(a.secs), str(depth), *["--tls"] * tls, "--pids", ",".join(map(str, srv.pids))],
-                               capture_output=True, text=True, timeout=a.secs + 8)
-    finally:
-        srv.stop()
+    secs = seconds(load, a)
+    with Watch((a.server_core, a.load_core)) as w:
+        p = subprocess.run(["taskset", "-c", str(a.load_core), b("echo_load"), "127.0.0.1", str(port), str(conns),
+                            str(msg), str(secs), str(depth), *["--tls"] * tls, "--warmup", str(secs / 2),
+                            "--pids", ",".join(map(str, srv.pids))],
+                           capture_output=True, text=True, timeout=secs + 8)
     line = p.stdout.strip().splitlines()[-1] if p.stdout.strip() else ""
     if not line.startswith("{"):
         return {"error": (p.stderr.strip() or "no result")[:200]}
@@ -186,13 +214,13 @@ def measure_echo(command, load, a):
     return r
 
 
-def quiet_measure(measure, command, load, a, lock):
+def quiet_measure(one, load, a, lock):
     """Measure, and again (up to --retries times) while other processes took part of the cores."""
     best = None
     for k in range(a.retries + 1):
         try:
             with lock:
-                r = measure(command, load, a)
+                r = measure_echo(one, load, a)
         except (RuntimeError, subprocess.TimeoutExpired) as e:
             return {"error": "timed out" if isinstance(e, subprocess.TimeoutExpired) else str(e)[:200]}
         if best is None or "error" in best or ("error" not in r and r["other"] < best["other"]):
@@ -203,6 +231,24 @@ def quiet_measure(measure, command, load, a, lock):
             lock.release()
             time.sleep(min(6, 0.5 * 2 ** k))
     return best
+
+
+def measure_load(title, load, servers, a, lock, wrote):
+    """The rows of all rounds; `wrote` is called with each."""
+    rows, running = [], {}
+    try:
+        for rnd in range(a.round_base, a.round_base + a.rounds):
+            if (rnd - a.round_base) % a.fresh == 0:
+                stop(running)
+                running = start(servers, a)
+            for name in random.Random(rnd).sample(list(servers), len(servers)):
+                r = quiet_measure(running[name], load, a, lock)
+                r.update(server=name, load=title, round=rnd, idle=a.idle)
+                rows.append(r)
+                wrote(r)
+    finally:
+        stop(running)
+    return sorted(rows, key=lambda r: (list(servers).index(r["server"]), r["round"]))
 
 
 # ---------------------------------------------------------------- tables
@@ -231,18 +277,24 @@ def table(rows, title):
 
 
 def write(rows, results):
-    """The figures of one load, for the page."""
-    for name in dict.fromkeys(r["server"] for r in rows):
-        mine = [r for r in rows if r["server"] == name and "error" not in r]
-        load = rows[0]["load"]
+    """The figures of one load, for the page, of the rounds in which all programs went well but
+    those that never did."""
+    good = {name: {r["round"]: r for r in rows if r["server"] == name and "error" not in r}
+            for name in dict.fromkeys(r["server"] for r in rows)}
+    whole = set.intersection(*(set(by_round) for by_round in good.values() if by_round))
+    load = rows[0]["load"]
+    for name, by_round in good.items():
+        mine = [r for rnd, r in sorted(by_round.items()) if rnd in whole]
         if not mine:
-            results.missing(f"{name}, {load}", next(r["error"] for r in rows if r["server"] == name))
+            results.missing(f"{name}, {load}",
+                            next((r["error"] for r in rows if r["server"] == name and "error" in r), "no whole round"))
             continue
         group = {"ours": "ours", "limit": "limit"}.get(name.split("_")[0], "peer")
         for r in mine:
             results.noticed(r["other"])
-        values = columns(mine, "rps", "srv_cpu_us", "p50_us", "p99_us")
-        results.add(load, name, group, values, of_all={"srv_user_us": user_time(mine)},
+        others = {name: spread(of_name) for name, of_name in columns(mine, "p50_us", "p99_us").items()}
+        results.add(load, name, group, columns(mine, "rps", "srv_cpu_us"), paired=True,
+                    of_all={**others, "srv_user_us": user_time(mine)},
                     what="{conns} connections, {msg} B each".format(**mine[0]) + ", TLS" * load.startswith("tls:"))
 
 
@@ -257,9 +309,10 @@ def main():
     ap.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND", help="one more server; {port} is filled in")
     ap.add_argument("--only", help="comma-separated names (regular expressions)")
     ap.add_argument("--loads", help="[tls:]CONNSxSIZE[/DEPTH],...")
-    ap.add_argument("--rounds", type=int, default=5)
+    ap.add_argument("--rounds", type=int, default=20)
+    ap.add_argument("--fresh", type=int, default=5, help="rounds after which all servers are started anew")
     ap.add_argument("--round-base", type=int, default=0, help="number of the first round (to add rounds to a file)")
-    ap.add_argument("--secs", type=float, default=1.0)
+    ap.add_argument("--secs", type=float, default=0.15, help="of a turn; more where much is in flight")
     ap.add_argument("--server-core", type=int, default=0)
     ap.add_argument("--load-core", type=int, default=1)
     ap.add_argument("--idle", choices=["default", "poll"], default="default",
@@ -294,25 +347,21 @@ def main():
                 if not a.only or n in extra or any(re.fullmatch(p, n) for p in a.only.split(","))}
     by_tls = {tls: chosen(echo_servers(make_certificate(folder.name) if tls else None))
               for tls in sorted({load[-1] for load in loads.values()})}
-    measure = measure_echo
     lock = Lock(a.lock, a.hold)
     every = open(a.rows, "a") if a.rows else None
+
+    def wrote(row):
+        if "error" in row:
+            print(f"{row['load']} {row['server']}: {row['error']}", file=sys.stderr)
+        if every:
+            every.write(json.dumps(row) + "\n")
+            every.flush()
     results = Writer(a.out, "net")
     not_here(results, BUILD)
     for name in set(by_tls.get(False, ())) - set(by_tls.get(True, by_tls.get(False, ()))):
         results.missing(f"{name}, TLS", NO_TLS.get(name, "did not build"))
     for title, load in loads.items():
-        rows = []
-        for rnd in range(a.round_base, a.round_base + a.rounds):
-            for name, command in by_tls[load[-1]].items():
-                r = quiet_measure(measure, command, load, a, lock)
-                r.update(server=name, load=title, round=rnd, idle=a.idle)
-                rows.append(r)
-                if every:
-                    every.write(json.dumps(r) + "\n")
-                    every.flush()
-                if "error" in r:
-                    print(f"{title} {name}: {r['error']}", file=sys.stderr)
+        rows = measure_load(title, load, by_tls[load[-1]], a, lock, wrote)
         write(rows, results)
         if not a.quiet:
             table(rows, f"{title} (idle {a.idle})")

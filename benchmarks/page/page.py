@@ -17,12 +17,12 @@ import sys
 
 import svg
 import targets
-from results import below, median
+from results import below, median, paired
 
 HERE = pathlib.Path(__file__).resolve().parent
 TABLES = {
     "figures.tsv": ["suite", "workload", "n", "program", "group", "rounds", "metric", "median",
-                    "min", "max", "each"],
+                    "min", "max", "each", "paired"],
     "workloads.tsv": ["suite", "workload", "what"],
     "missing.tsv": ["suite", "program", "missing"],
     "runs.tsv": ["suite", "date", "commit", "command", "seconds", "busy"],
@@ -89,7 +89,8 @@ def as_columns(value):
         return {"median": value}
     if (bound := below(value)) is not None:
         return {"median": f"<{bound}"}
-    return value | {"each": " ".join(map(str, value.get("each", [])))}
+    return value | {"each": " ".join(map(str, value.get("each", []))),
+                    "paired": "yes" if paired(value) else ""}
 
 
 def as_metric(row):
@@ -99,7 +100,8 @@ def as_metric(row):
     middle = float(row["median"])
     each = [float(word) for word in row["each"].split()] if row["min"] else [middle]
     return {"median": middle, "min": float(row["min"] or middle),
-            "max": float(row["max"] or middle), **({"each": each} if each else {})}
+            "max": float(row["max"] or middle), **({"each": each} if each else {}),
+            **({"paired": True} if row["paired"] else {})}
 
 
 def write_table(path, names, rows):

@@ -24,12 +24,20 @@ HERE = pathlib.Path(__file__).resolve().parent
 GROUPS = ("ours", "limit", "peer")
 
 
-def summary(values):
+def summary(values, paired=False):
     """What a metric is in several rounds."""
     if len(values) == 1:
         return values[0]
     spread = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    if paired:
+        return spread | {"each": values, "paired": True}
     return spread if len(values) == 3 else spread | {"each": values}
+
+
+def spread(values):
+    """The same without the single rounds."""
+    whole = summary(values)
+    return {k: whole[k] for k in ("median", "min", "max")} if isinstance(whole, dict) else whole
 
 
 def median(metric):
@@ -41,8 +49,12 @@ def below(metric):
     return metric.get("below") if isinstance(metric, dict) else None
 
 
+def paired(metric):
+    return isinstance(metric, dict) and bool(metric.get("paired"))
+
+
 def rounds(metric):
-    """The figures of the single rounds, in no particular order."""
+    """The figures of the single rounds, in no particular order unless they are paired."""
     if not isinstance(metric, dict):
         return [metric]
     return metric.get("each") or [metric["min"], metric["median"], metric["max"]]
@@ -74,7 +86,7 @@ class Writer:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    def add(self, workload, program, group, samples, n=None, what=None, of_all=None):
+    def add(self, workload, program, group, samples, n=None, what=None, of_all=None, paired=False):
         """`samples`: for each metric its values, one of each round; `of_all`: metrics that are
         made of all rounds together."""
         assert group in GROUPS
@@ -84,7 +96,7 @@ class Writer:
             line["n"] = n
         if what is not None:
             line["what"] = what
-        line["metrics"] = {name: summary(values) for name, values in samples.items()}
+        line["metrics"] = {name: summary(values, paired) for name, values in samples.items()}
         line["metrics"] |= of_all or {}
         self.lines.append(line)
 

@@ -16,30 +16,38 @@ and the rule is one of <, <=, >, >= with a number, of the ratio where there is o
 What the figures say of a workload:
 
     holds    the medians meet the rule
-    even     they do not, but of all pairs of a round of ours and a round of theirs a quarter
-             or more do: the rounds do not tell that it falls short
+    even     they do not, but so many pairs of a round of ours and a round of theirs do that the
+             rounds do not tell that it falls short
     short    neither
+
+Where the programs were measured in turns, pairs are of the rounds that were beside each other,
+and what counts is the median of their ratios. The rounds do not tell if so few, or fewer, meet
+the rule in more than one of forty cases where it is a coin that decides. Else every round of ours
+is paired with every round of theirs, and a quarter of the pairs have to meet the rule.
 
 Of several others the one with the best median counts, but where it is even, one that ours falls
 short of: that a peer is close and noisy does not hide one that is ahead.
 
-With fewer than three rounds of either nothing is even. What holds although a quarter of the
-pairs or more do not meet the rule does so barely: the rounds tell no more than where it is even.
-Where there are no others, the rounds of ours are paired with the bound alone.
+With fewer than three rounds of either nothing is even. What holds although the rounds would not
+tell if it did not does so barely. Where there are no others, the rounds of ours are paired with
+the bound alone.
 """
 
 import csv
 import dataclasses
 import itertools
+import math
 import operator
 import re
+import statistics
 
-from results import below, median, rounds
+from results import below, median, paired, rounds
 
 RULES = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 WORST_FIRST = ["short", "even", "holds"]
 EVEN_SHARE = 1 / 4
 EVEN_ROUNDS = 3
+CHANCE = 1 / 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +84,11 @@ class Verdict:
     says: str | None = None       # "holds", "even", "short"; None: not measured, or too coarsely
     met: int = 0                  # by so many
     pairs: int = 0                # of the pairs of rounds
+    in_turns: bool = False        # they are of rounds beside each other
 
     @property
     def barely(self):
-        return self.says == "holds" and self.pairs - self.met >= EVEN_SHARE * self.pairs > 0
+        return self.says == "holds" and may_be(self.pairs - self.met, self.pairs, self.in_turns)
 
     @property
     def short(self):
@@ -108,22 +117,34 @@ def quotient(ours, theirs):
     return ours / theirs if theirs else float("inf")
 
 
+def may_be(met, pairs, in_turns):
+    """Whether a rule may be met that only `met` of `pairs` meet."""
+    if not in_turns:
+        return met >= EVEN_SHARE * pairs > 0
+    return met > 0 and sum(math.comb(pairs, k) for k in range(met + 1)) / 2**pairs > CHANCE
+
+
 def compare(criterion, workload, ours, other=None, theirs=None):
     """The verdict on the metric of ours beside that of `other`, or alone."""
     alone = theirs is None
-    ratio = quotient(median(ours), 1 if alone else median(theirs))
     mine, others = rounds(ours), [1] if alone else rounds(theirs)
-    pairs = list(itertools.product(mine, others))
-    met = sum(criterion.met(quotient(*pair)) for pair in pairs)
+    in_turns = not alone and paired(ours) and paired(theirs) and len(mine) == len(others)
+    pairs = list(zip(mine, others) if in_turns else itertools.product(mine, others))
+    quotients = [quotient(*pair) for pair in pairs]
+    if in_turns:
+        ratio = statistics.median(quotients)
+    else:
+        ratio = quotient(median(ours), 1 if alone else median(theirs))
+    met = sum(criterion.met(one) for one in quotients)
     enough = len(mine) >= EVEN_ROUNDS and (alone or len(others) >= EVEN_ROUNDS)
     if criterion.met(ratio):
         says = "holds"
-    elif enough and met >= EVEN_SHARE * len(pairs):
+    elif enough and may_be(met, len(pairs), in_turns):
         says = "even"
     else:
         says = "short"
     return Verdict(criterion, workload, median(ours), None, other,
-                   None if alone else median(theirs), ratio, says, met, len(pairs))
+                   None if alone else median(theirs), ratio, says, met, len(pairs), in_turns)
 
 
 def bounded(criterion, workload, least):

@@ -191,6 +191,51 @@ class Rounds(unittest.TestCase):
         self.assertIn("why", page.details_of_target("T", [verdict]))
 
 
+class Turns(unittest.TestCase):
+    """Verdicts where the rounds of the one and those of the other were side by side."""
+
+    def judge(self, ours, theirs, rule="<", bound=1, against="@peer"):
+        records = [record("ours", "ours", t=summary(ours, paired=True)),
+                   record("peer", "peer", t=summary(theirs, paired=True))]
+        return targets.judge(criterion(against, rule, bound), "w", records)
+
+    def test_a_machine_that_changes_its_speed_does_not_matter(self):
+        theirs = [100, 200, 150, 300, 120, 250, 110, 180]
+        slower = self.judge([1.02 * each for each in theirs], theirs)
+        self.assertEqual((slower.says, slower.met, slower.pairs), ("short", 0, 8))
+        self.assertAlmostEqual(slower.ratio, 1.02)
+        faster = self.judge([0.98 * each for each in theirs], theirs)
+        self.assertEqual((faster.says, faster.barely), ("holds", False))
+
+    def test_the_median_of_the_ratios_counts_not_the_ratio_of_the_medians(self):
+        verdict = self.judge([9, 19, 40], [10, 20, 30])
+        self.assertEqual((verdict.ratio, verdict.says), (0.95, "holds"))
+
+    def test_even_and_barely_as_far_as_a_coin_may_have_decided(self):
+        theirs = [10] * 20
+        def ours(ahead):
+            return [9] * ahead + [11] * (20 - ahead)
+        says = {ahead: (verdict.says, verdict.barely) for ahead in (0, 5, 6, 9, 11, 14, 15, 20)
+                for verdict in [self.judge(ours(ahead), theirs)]}
+        self.assertEqual(says, {0: ("short", False), 5: ("short", False), 6: ("even", False),
+                                9: ("even", False), 11: ("holds", True), 14: ("holds", True),
+                                15: ("holds", False), 20: ("holds", False)})
+
+    def test_where_no_pair_meets_the_rule_it_is_short_however_few_there_are(self):
+        self.assertEqual(self.judge([11, 12, 13], [10, 11, 12]).says, "short")
+        self.assertEqual(self.judge([11, 12, 11], [10, 11, 12]).says, "even")
+        self.assertFalse(self.judge([9, 10, 11], [10, 11, 12]).barely)
+
+    def test_unequal_numbers_of_rounds_are_not_side_by_side(self):
+        verdict = self.judge([11, 12, 13, 14], [10, 11, 12])
+        self.assertEqual((verdict.in_turns, verdict.pairs), (False, 12))
+
+    def test_page_keeps_what_was_side_by_side(self):
+        value = summary([11, 12, 11], paired=True)
+        row = dict.fromkeys(page.TABLES["figures.tsv"], "") | page.as_columns(value)
+        self.assertEqual(page.as_metric({k: str(v) for k, v in row.items()}), value)
+
+
 class Ticks(unittest.TestCase):
     """User time, which is counted in ticks."""
 
@@ -204,9 +249,7 @@ class Ticks(unittest.TestCase):
 
     def test_is_of_all_rounds_together(self):
         tick = 1e6 / measuring.TICK / 30_000
-        time = measuring.user_time(self.rows(0, 1, 4))
-        self.assertEqual(time["median"], round(tick * 5 / 3, 3))
-        self.assertEqual((time["min"], time["max"], len(time["each"])), (0, round(4 * tick, 3), 3))
+        self.assertEqual(measuring.user_time(self.rows(0, 1, 4)), round(tick * 5 / 3, 3))
 
     def test_of_fewer_than_two_only_a_bound_is_known(self):
         tick = 1e6 / measuring.TICK / 90_000
