@@ -21,18 +21,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
-#include <fstream>
 #include <vector>
 
 #include "attempt.hpp"
 #include "buffer_ring.hpp"
+#include "entry.hpp"
 #include "operation_list.hpp"
 #include "ring.hpp"
 
@@ -42,21 +41,8 @@ namespace {
 
 constexpr unsigned submission_entries = 256;
 constexpr unsigned completion_entries = 2048;
-constexpr std::size_t largest_transfer = 0x7ffff000;
 
-// Operation::pending.
-enum Pending : std::uint8_t {
-    own_due = 1,          // the completion of its own entry has not come
-    cancel_due = 2,       // nor that of the request to cancel it
-    cancel_queued = 4,    // is in cancels_
-    settled = 8,          // the result is known, completions are still due
-    awaits_ready = 16,    // the entry is a poll that goes before it
-    waits_for_edge = 32,  // the entry is a multishot poll on behalf of a one-shot one
-    changing = 64         // it was taken back to go on in another way
-};
-
-// Operation::hint.
-constexpr std::uint8_t drained = 1;
+// Operation::hint, beside `drained`.
 constexpr std::uint8_t bulk = 2;  // and above: that many small reads since a large one
 
 // So much at once is better read by us, straight into the memory of a receiver that lends it,
@@ -76,25 +62,10 @@ constexpr std::uint8_t readable = 1;     // in readable_
 constexpr std::uint8_t ended = 2;        // a hang-up was reported: every read gets an answer
 constexpr std::uint8_t byte_stream = 4;  // less than was asked for means that there is no more
 
-// Any other descriptor may be a blocking one, and is read once for each report.
-bool polls_on(const Operation& operation) noexcept {
-    return operation.kind == Operation::Kind::recv && operation.multishot &&
-           (operation.pending & awaits_ready) != 0;
-}
-
 bool is_byte_stream(int fd) noexcept {
     int type = 0;
     socklen_t size = sizeof type;
     return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
-}
-
-// The low bits of an entry's user_data tell what the pointer above them means.
-enum Tag : std::uint64_t { own_tag = 0, cancel_tag = 1, wake_tag = 2, cancel_all_tag = 3 };
-constexpr std::uint64_t tag_mask = 3;
-static_assert(alignof(Operation) > tag_mask && sizeof(Operation*) == sizeof(std::uint64_t));
-
-std::uint64_t token(const Operation& operation, Tag tag) noexcept {
-    return reinterpret_cast<std::uintptr_t>(&operation) | tag;
 }
 
 // The kernel reports POLLRDHUP to whoever polls, asked or not.
@@ -302,60 +273,6 @@ class IoUringProactor final : public Proactor {
         ++in_kernel_;
     }
 
-    static void describe(io_uring_sqe& entry, const Operation& operation) noexcept {
-        const int fd = operation.fd;
-        void* const buffer = operation.buffer;
-        const auto size = static_cast<unsigned>(std::min(operation.size, largest_transfer));
-        const auto offset = static_cast<std::uint64_t>(operation.offset);
-        const int flags = static_cast<int>(operation.flags);
-        if (polls_on(operation)) {
-            return io_uring_prep_poll_multishot(&entry, fd, POLLIN | POLLRDHUP | POLLPRI);
-        }
-        if ((operation.pending & awaits_ready) != 0) {
-            return io_uring_prep_poll_add(&entry, fd, interest(operation));
-        }
-        switch (operation.kind) {
-            case Operation::Kind::nop:
-                return io_uring_prep_nop(&entry);
-            case Operation::Kind::poll:
-                if ((operation.pending & waits_for_edge) != 0) {
-                    return io_uring_prep_poll_multishot(&entry, fd, operation.events);
-                }
-                return io_uring_prep_poll_add(&entry, fd, operation.events);
-            case Operation::Kind::read:
-                return io_uring_prep_read(&entry, fd, buffer, size, offset);
-            case Operation::Kind::write:
-                return io_uring_prep_write(&entry, fd, buffer, size, offset);
-            case Operation::Kind::recv:
-                if (operation.multishot) {
-                    io_uring_prep_recv_multishot(&entry, fd, nullptr, 0, flags);
-                    entry.flags |= IOSQE_BUFFER_SELECT;
-                    return;
-                }
-                io_uring_prep_recv(&entry, fd, buffer, size, flags);
-                entry.ioprio |= poll_first(operation);
-                return;
-            case Operation::Kind::send:
-                return io_uring_prep_send(&entry, fd, buffer, size, flags | MSG_NOSIGNAL);
-            case Operation::Kind::recvmsg:
-                io_uring_prep_recvmsg(&entry, fd, static_cast<msghdr*>(buffer), operation.flags);
-                entry.ioprio |= poll_first(operation);
-                return;
-            case Operation::Kind::sendmsg:
-                return io_uring_prep_sendmsg(&entry, fd, static_cast<msghdr*>(buffer),
-                                             operation.flags | MSG_NOSIGNAL);
-            case Operation::Kind::accept:
-                if (operation.multishot) {
-                    return io_uring_prep_multishot_accept(&entry, fd, nullptr, nullptr, flags);
-                }
-                return io_uring_prep_accept(&entry, fd, nullptr, nullptr, flags);
-            case Operation::Kind::connect:
-                return io_uring_prep_connect(&entry, fd, static_cast<sockaddr*>(buffer), size);
-            case Operation::Kind::close:
-                return io_uring_prep_close(&entry, fd);
-        }
-    }
-
     // Whether the kernel itself receives on and on, which came with Linux 6.0. Else it tells
     // of readiness, and we read.
     bool receives_natively(const Operation& operation) noexcept {
@@ -365,11 +282,6 @@ class IoUringProactor final : public Proactor {
         }
         buffers_refused_ = buffers_ == nullptr;
         return !buffers_refused_;
-    }
-
-    // When the last completion said that nothing more is there, trying first is in vain.
-    static std::uint16_t poll_first(const Operation& operation) noexcept {
-        return operation.hint == drained ? IORING_RECVSEND_POLL_FIRST : 0;
     }
 
     // -- Completions ----------------------------------------------------------------------
@@ -813,62 +725,7 @@ class IoUringProactor final : public Proactor {
     std::size_t next_held_ = 0;
 };
 
-// -- The probe ----------------------------------------------------------------------------
-
-std::string why_refused(int error) {
-    if (error == ENOSYS) return "this kernel has no io_uring (or a sandbox hides it)";
-    if (error != EPERM && error != EACCES) {
-        return "io_uring_setup failed: " + std::generic_category().message(error);
-    }
-    int disabled = 0;
-    std::ifstream("/proc/sys/kernel/io_uring_disabled") >> disabled;
-    if (disabled != 0) {
-        return "io_uring is switched off: kernel.io_uring_disabled is " + std::to_string(disabled);
-    }
-    return "io_uring_setup is not permitted (a seccomp filter, as container runtimes install, or "
-           "a security module)";
-}
-
-// Empty if all is well.
-std::string probe(IoUringMode& mode) {
-    try {
-        const Ring ring(4, 8, IoUringMode::deferred);
-        mode = ring.mode();
-        constexpr unsigned features = IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS |
-                                      IORING_FEAT_EXT_ARG | IORING_FEAT_SINGLE_MMAP;
-        if ((ring.features() & features) != features) return "this kernel's io_uring is too old";
-        // SOCKET came with Linux 5.19, as did what has no other mark: multishot accept and
-        // cancelling everything at once.
-        constexpr std::array needed{
-            IORING_OP_NOP,    IORING_OP_POLL_ADD, IORING_OP_READ,    IORING_OP_WRITE,
-            IORING_OP_RECV,   IORING_OP_SEND,     IORING_OP_RECVMSG, IORING_OP_SENDMSG,
-            IORING_OP_ACCEPT, IORING_OP_CONNECT,  IORING_OP_CLOSE,   IORING_OP_ASYNC_CANCEL,
-            IORING_OP_SOCKET,
-        };
-        std::vector<io_uring_probe_op> memory(256 + sizeof(io_uring_probe));
-        auto* const answer = reinterpret_cast<io_uring_probe*>(memory.data());
-        const int result = ::io_uring_register(static_cast<unsigned>(ring.fd()),
-                                               IORING_REGISTER_PROBE, answer, 256);
-        if (result < 0) return why_refused(-result);
-        for (const auto code : needed) {
-            if ((answer->ops[code].flags & IO_URING_OP_SUPPORTED) == 0) {
-                return "this kernel's io_uring lacks operation " + std::to_string(code) +
-                       "; Linux 5.19 has what is needed";
-            }
-        }
-    } catch (const OSError& error) {
-        return why_refused(error.number());
-    }
-    return {};
-}
-
 }  // namespace
-
-IoUringProbe probe_io_uring() {
-    static IoUringMode mode = IoUringMode::shared;
-    static const std::string why_not = probe(mode);
-    return {.usable = why_not.empty(), .mode = mode, .why_not = why_not};
-}
 
 std::unique_ptr<Proactor> make_io_uring_proactor(IoUringMode best) {
     return std::make_unique<IoUringProactor>(best);
@@ -879,10 +736,6 @@ std::unique_ptr<Proactor> make_io_uring_proactor(IoUringMode best) {
 #else
 
 namespace asyncio::detail {
-
-IoUringProbe probe_io_uring() {
-    return {.usable = false, .mode = {}, .why_not = "this library was built without liburing"};
-}
 
 std::unique_ptr<Proactor> make_io_uring_proactor(IoUringMode) {
     throw NotImplementedError(std::string(probe_io_uring().why_not));
