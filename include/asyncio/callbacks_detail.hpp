@@ -7,6 +7,7 @@
 #include <memory>
 #include <tuple>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 #include <asyncio/events_detail.hpp>
@@ -28,19 +29,59 @@ template <HasFileno T>
     }
 }
 
-// `f(args...)`, stored; callable any number of times.
+// A callback that is called again and again, with the arguments it is called with.
+class RepeatedCallback {
+  public:
+    RepeatedCallback() = default;
+    RepeatedCallback(const RepeatedCallback&) = delete;
+    RepeatedCallback& operator=(const RepeatedCallback&) = delete;
+    virtual ~RepeatedCallback() = default;
+    virtual void call() = 0;
+    // Of the callable, for messages.
+    [[nodiscard]] virtual const std::type_info& type() const noexcept = 0;
+};
+
 template <class F, class... Args>
-[[nodiscard]] std::function<void()> bind_call(F&& f, Args&&... args) {
+class BoundCallback final : public RepeatedCallback {
+  public:
+    template <class... Parts>
+    explicit BoundCallback(std::in_place_t, Parts&&... parts)
+        : call_(std::forward<Parts>(parts)...) {}
+    void call() override {
+        std::apply([](auto& function, auto&... stored) { std::invoke(function, stored...); },
+                   call_);
+    }
+    [[nodiscard]] const std::type_info& type() const noexcept override { return typeid(F); }
+
+  private:
+    std::tuple<F, Args...> call_;
+};
+
+// `f(args...)`, stored.
+template <class F, class... Args>
+[[nodiscard]] std::shared_ptr<RepeatedCallback> bind_call(F&& f, Args&&... args) {
     using Result = std::invoke_result_t<std::decay_t<F>&, std::decay_t<Args>&...>;
     static_assert(!is_coroutine_result<Result>,
                   "a callback must not be a coroutine: nobody would await it; let it call "
                   "create_task() instead");
-    using Call = std::tuple<std::decay_t<F>, std::decay_t<Args>...>;
-    // std::function wants to be copied; what it calls need not be.
-    return [call = std::make_shared<Call>(std::forward<F>(f), std::forward<Args>(args)...)] {
-        std::apply([](auto& function, auto&... stored) { std::invoke(function, stored...); },
-                   *call);
-    };
+    using Bound = BoundCallback<std::decay_t<F>, std::decay_t<Args>...>;
+    return std::make_shared<Bound>(std::in_place, std::forward<F>(f), std::forward<Args>(args)...);
 }
+
+// A call of it that waits for its turn in the loop. Nothing happens if the callback was removed
+// or replaced before.
+class RepeatedCall {
+  public:
+    explicit RepeatedCall(const std::shared_ptr<RepeatedCallback>& callback) noexcept
+        : callback_(callback), type_(&callback->type()) {}
+    void operator()() const {
+        if (const auto callback = callback_.lock()) callback->call();
+    }
+    [[nodiscard]] const std::type_info& callback_type() const noexcept { return *type_; }
+
+  private:
+    std::weak_ptr<RepeatedCallback> callback_;
+    const std::type_info* type_;
+};
 
 }  // namespace asyncio::detail

@@ -516,10 +516,12 @@ class EventLoop {
     ~EventLoop();
 
     detail::FdWatchers& watchers_for(int fd);
-    void watch(int fd, bool writing, Context context, std::function<void()> callback);
+    void watch(int fd, bool writing, Context context,
+               std::shared_ptr<detail::RepeatedCallback> callback);
     bool remove_reader_of(int fd);
     bool remove_writer_of(int fd);
-    void handle_signal(int signal, Context context, std::function<void()> callback);
+    void handle_signal(int signal, Context context,
+                       std::shared_ptr<detail::RepeatedCallback> callback);
 
     template <class F, class... Args>
     detail::HandleState* make_handle(CallOptions& options, F&& f, Args&&... args) {

@@ -176,6 +176,12 @@ class HandleState : public ReadyNode, public Recycled {
     EventLoop* loop_;
 };
 
+// A callable of the library that makes the call of somebody else's.
+template <class F>
+concept StandsForCallback = requires(const F& call) {
+    { call.callback_type() } noexcept -> std::same_as<const std::type_info&>;
+};
+
 // The callable and its arguments, stored by value.
 template <class F, class... Args>
 class CallbackHandle final : public HandleState {
@@ -189,6 +195,9 @@ class CallbackHandle final : public HandleState {
     ~CallbackHandle() override { CallbackHandle::drop_callback(); }
 
     [[nodiscard]] const std::type_info& callback_type() const noexcept override {
+        if constexpr (StandsForCallback<F>) {
+            if (present_) return std::get<0>(call_.value).callback_type();
+        }
         return typeid(F);
     }
 

@@ -76,7 +76,7 @@ class StreamReader {
     }
     // Exactly `n` bytes, whatever the limit.
     // Throws: ValueError for a negative `n`; IncompleteReadError, with what came, at the end.
-    detail::Read<detail::ExactlyWaiter, std::size_t> readexactly(std::ptrdiff_t n) const;
+    detail::Read<detail::ExactlyWaiter, std::ptrdiff_t> readexactly(std::ptrdiff_t n) const;
     // Through `separator`, or through that one of several that ends first.
     // Throws: ValueError for an empty one; IncompleteReadError, with what came, at the end of
     // file; LimitOverrunError, with the data left in the reader, above the limit.

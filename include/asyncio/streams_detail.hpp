@@ -217,8 +217,8 @@ class IntoWaiter final : public ReadWaiter {
 
 class ExactlyWaiter final : public ReadWaiter {
   public:
-    ExactlyWaiter(Ref<ReaderState> reader, std::size_t size) noexcept
-        : ReadWaiter(std::move(reader), "readexactly"), size_(size) {}
+    // Throws: ValueError for a negative size.
+    ExactlyWaiter(Ref<ReaderState> reader, std::ptrdiff_t size);
     bool advance(ReaderState& reader) override;
     bool take_straight(ReaderState& reader, std::string_view& data) override;
     void put_back(ReaderState& reader) override;
@@ -270,8 +270,8 @@ class NextLine final : public LineWaiter {
 
 class UntilWaiter final : public ReadWaiter {
   public:
-    UntilWaiter(Ref<ReaderState> reader, std::vector<std::string> separators) noexcept
-        : ReadWaiter(std::move(reader), "readuntil"), separators_(std::move(separators)) {}
+    // Throws: ValueError for no separator, or an empty one.
+    UntilWaiter(Ref<ReaderState> reader, std::vector<std::string> separators);
     bool advance(ReaderState& reader) override;
     bool take_straight(ReaderState& reader, std::string_view& data) override;
     void put_back(ReaderState& reader) override;

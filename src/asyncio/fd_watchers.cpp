@@ -11,23 +11,17 @@
 
 namespace asyncio::detail {
 
-// Stays until the proactor is done with its operation and no call of it is queued any more.
-struct FdWatchers::Watcher : std::enable_shared_from_this<Watcher> {
+// Stays until the proactor is done with its operation.
+struct FdWatchers::Watcher {
     FdWatchers* owner = nullptr;
     Operation operation;
-    // Null once removed. Shared with the calls that are queued: a replaced callback is not
-    // called any more, though its turn was due.
-    std::shared_ptr<std::function<void()>> callback;
+    // Null once removed. Its only owner, so that one that was replaced is not called any more,
+    // though its turn was due.
+    std::shared_ptr<RepeatedCallback> callback;
     Context context;
     std::shared_ptr<Watcher> in_flight;  // itself, for as long as the proactor knows it
 
-    void ready() {
-        owner->loop_.call_soon({.context = context},
-                               [self = shared_from_this(), queued = std::weak_ptr(callback)] {
-                                   const auto call = queued.lock();
-                                   if (call && call == self->callback) (*call)();
-                               });
-    }
+    void ready() { owner->loop_.call_soon({.context = context}, RepeatedCall(callback)); }
 };
 
 namespace {
@@ -48,18 +42,17 @@ void require_waitable(int fd) {
 }  // namespace
 
 void FdWatchers::add(int fd, std::uint32_t events, Context context,
-                     std::function<void()> callback) {
+                     std::shared_ptr<RepeatedCallback> callback) {
     require_waitable(fd);
-    auto call = std::make_shared<std::function<void()>>(std::move(callback));
     std::shared_ptr<Watcher>& entry = watchers_[{fd, events}];
     if (entry) {
-        entry->callback = std::move(call);
+        entry->callback = std::move(callback);
         entry->context = std::move(context);
         return;
     }
     entry = std::make_shared<Watcher>();
     entry->owner = this;
-    entry->callback = std::move(call);
+    entry->callback = std::move(callback);
     entry->context = std::move(context);
     entry->in_flight = entry;
     entry->operation = {.kind = Operation::Kind::poll,
@@ -104,7 +97,8 @@ detail::FdWatchers& EventLoop::watchers_for(int fd) {
     return *watchers;
 }
 
-void EventLoop::watch(int fd, bool writing, Context context, std::function<void()> callback) {
+void EventLoop::watch(int fd, bool writing, Context context,
+                      std::shared_ptr<detail::RepeatedCallback> callback) {
     watchers_for(fd).add(fd, writing ? POLLOUT : POLLIN, std::move(context), std::move(callback));
 }
 bool EventLoop::remove_reader_of(int fd) {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
@@ -21,7 +20,8 @@ class FdWatchers {
 
     // Replaces the callback that is there. `events` is POLLIN or POLLOUT.
     // Throws: ValueError for a negative descriptor, OSError for one that cannot be waited for.
-    void add(int fd, std::uint32_t events, Context context, std::function<void()> callback);
+    void add(int fd, std::uint32_t events, Context context,
+             std::shared_ptr<RepeatedCallback> callback);
     bool remove(int fd, std::uint32_t events);
 
   private:

@@ -173,11 +173,11 @@ class Channel {
             watchers_.remove(fd, events);
             return;
         }
-        watchers_.add(fd, events, Context(), [this, fd, events] {
-            ares_process_fd(channel_, events == POLLIN ? fd : ARES_SOCKET_BAD,
-                            events == POLLOUT ? fd : ARES_SOCKET_BAD);
-            set_alarm();
-        });
+        watchers_.add(fd, events, Context(), bind_call([this, fd, events] {
+                          ares_process_fd(channel_, events == POLLIN ? fd : ARES_SOCKET_BAD,
+                                          events == POLLOUT ? fd : ARES_SOCKET_BAD);
+                          set_alarm();
+                      }));
     }
 
     // For when c-ares next wants to give up on a server.

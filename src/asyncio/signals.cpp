@@ -72,15 +72,14 @@ SignalHandlers::~SignalHandlers() {
     end();
 }
 
-void SignalHandlers::add(int signal, Context context, std::function<void()> callback) {
+void SignalHandlers::add(int signal, Context context, std::shared_ptr<RepeatedCallback> callback) {
     require_signal_number(signal);
-    auto call = std::make_shared<std::function<void()>>(std::move(callback));
     if (const auto found = handlers_.find(signal); found != handlers_.end()) {
         found->second.context = std::move(context);
-        found->second.callback = std::move(call);
+        found->second.callback = std::move(callback);
         return;
     }
-    Handler handler{std::move(context), std::move(call), {}};
+    Handler handler{std::move(context), std::move(callback), {}};
     const auto index = static_cast<std::size_t>(signal);
     const int before = listeners[index].exchange(writing_.fileno() + 1);
     struct sigaction ours = {};
@@ -126,10 +125,7 @@ void SignalHandlers::read_pipe() {
         const auto found = handlers_.find(signals[i]);
         if (found == handlers_.end()) continue;
         // A handler that is removed before its turn is not called any more.
-        loop_.call_soon({.context = found->second.context},
-                        [weak = std::weak_ptr(found->second.callback)] {
-                            if (const auto callback = weak.lock()) (*callback)();
-                        });
+        loop_.call_soon({.context = found->second.context}, RepeatedCall(found->second.callback));
     }
 }
 
@@ -149,7 +145,8 @@ void SignalHandlers::loop_closed() noexcept {
 
 namespace asyncio {
 
-void EventLoop::handle_signal(int signal, Context context, std::function<void()> callback) {
+void EventLoop::handle_signal(int signal, Context context,
+                              std::shared_ptr<detail::RepeatedCallback> callback) {
     check_open();
     check_thread();
     auto& signals = state_->signals;

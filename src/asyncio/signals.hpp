@@ -4,7 +4,6 @@
 
 #include <signal.h>
 
-#include <functional>
 #include <map>
 
 #include <asyncio/contextvars.hpp>
@@ -22,14 +21,14 @@ class SignalHandlers final : public LoopResource {
 
     // Throws: ValueError for a number that is no signal, RuntimeError for one that cannot be
     // caught.
-    void add(int signal, Context context, std::function<void()> callback);
+    void add(int signal, Context context, std::shared_ptr<RepeatedCallback> callback);
     bool remove(int signal);
     void loop_closed() noexcept override;
 
   private:
     struct Handler {
         Context context;
-        std::shared_ptr<std::function<void()>> callback;
+        std::shared_ptr<RepeatedCallback> callback;
         struct sigaction previous;
     };
 

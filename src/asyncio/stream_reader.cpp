@@ -300,6 +300,11 @@ void IntoWaiter::put_back(ReaderState& reader) {
 
 // ---- readexactly() ------------------------------------------------------------------------
 
+ExactlyWaiter::ExactlyWaiter(Ref<ReaderState> reader, std::ptrdiff_t size)
+    : ReadWaiter(std::move(reader), "readexactly"), size_(static_cast<std::size_t>(size)) {
+    if (size < 0) throw ValueError("readexactly size can not be less than zero");
+}
+
 bool ExactlyWaiter::advance(ReaderState& reader) {
     if (reader.buffered().size() >= size_) {
         result_ = reader.take(size_);
@@ -386,6 +391,14 @@ std::size_t longest(const std::vector<std::string>& separators) {
 
 }  // namespace
 
+UntilWaiter::UntilWaiter(Ref<ReaderState> reader, std::vector<std::string> separators)
+    : ReadWaiter(std::move(reader), "readuntil"), separators_(std::move(separators)) {
+    if (separators_.empty()) throw ValueError("Separator should contain at least one element");
+    if (std::ranges::any_of(separators_, &std::string::empty)) {
+        throw ValueError("Separator should be at least one-byte string");
+    }
+}
+
 bool UntilWaiter::advance(ReaderState& reader) {
     const std::string_view data = reader.buffered();
     const Found found = find_first(data, separators_, searched_);
@@ -430,9 +443,9 @@ void UntilWaiter::put_back(ReaderState& reader) {
 
 // ---- StreamReader -------------------------------------------------------------------------
 
-detail::Read<detail::ExactlyWaiter, std::size_t> StreamReader::readexactly(std::ptrdiff_t n) const {
-    if (n < 0) throw ValueError("readexactly size can not be less than zero");
-    return detail::Read<detail::ExactlyWaiter, std::size_t>(state_, static_cast<std::size_t>(n));
+detail::Read<detail::ExactlyWaiter, std::ptrdiff_t> StreamReader::readexactly(
+    std::ptrdiff_t n) const {
+    return detail::Read<detail::ExactlyWaiter, std::ptrdiff_t>(state_, n);
 }
 
 detail::Read<detail::UntilWaiter, std::vector<std::string>> StreamReader::readuntil(
@@ -442,12 +455,6 @@ detail::Read<detail::UntilWaiter, std::vector<std::string>> StreamReader::readun
 
 detail::Read<detail::UntilWaiter, std::vector<std::string>> StreamReader::readuntil(
     std::vector<std::string> separators) const {
-    if (separators.empty()) throw ValueError("Separator should contain at least one element");
-    for (const std::string& separator : separators) {
-        if (separator.empty()) {
-            throw ValueError("Separator should be at least one-byte string");
-        }
-    }
     return detail::Read<detail::UntilWaiter, std::vector<std::string>>(state_,
                                                                        std::move(separators));
 }

@@ -144,7 +144,9 @@ TEST_F(FdTest, AnErrorInTheCallbackIsReportedAndItGoesOn) {
     });
     put("ab");
     loop.run_forever();
-    EXPECT_EQ(take_reports().size(), 2u);
+    const auto reports = take_reports();
+    ASSERT_EQ(reports.size(), 2u);
+    EXPECT_THAT(reports[0], ::testing::HasSubstr("AnErrorInTheCallbackIsReported"));
     loop.remove_reader(b);
 }
 

@@ -142,7 +142,9 @@ TEST_F(SignalTest, AnErrorInTheHandlerIsReported) {
     });
     ::raise(SIGUSR1);
     loop.run_forever();
-    EXPECT_EQ(take_reports().size(), 1u);
+    const auto reports = take_reports();
+    ASSERT_EQ(reports.size(), 1u);
+    EXPECT_THAT(reports[0], ::testing::HasSubstr("AnErrorInTheHandlerIsReported"));
 }
 
 // test_add_signal_handler_setup_error and its like

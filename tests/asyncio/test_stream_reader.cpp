@@ -119,11 +119,16 @@ TEST(StreamReader, InvalidArguments) {
         EXPECT_THROW(StreamReader(0), ValueError);
         EXPECT_THROW(StreamReader(-1), ValueError);
         const StreamReader reader;
-        EXPECT_THROW((void)reader.readexactly(-1), ValueError);
-        EXPECT_THROW((void)reader.readuntil(""), ValueError);
-        EXPECT_THROW((void)reader.readuntil(std::vector<std::string>{}), ValueError);
-        EXPECT_THROW((void)reader.readuntil(std::vector<std::string>{"a", ""}), ValueError);
-        co_return;
+        // As with a coroutine of Python's, nothing happens before somebody awaits it.
+        Task<std::string> refused[] = {
+            create_task(reader.readexactly(-1)),
+            create_task(reader.readuntil("")),
+            create_task(reader.readuntil(std::vector<std::string>{})),
+            create_task(reader.readuntil(std::vector<std::string>{"a", ""})),
+        };
+        for (Task<std::string>& task : refused) {
+            EXPECT_THROW(co_await task, ValueError);
+        }
     });
 }
 
