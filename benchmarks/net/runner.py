@@ -322,7 +322,7 @@ def main():
     ap.add_argument("--lock", help="file to lock around each measurement")
     ap.add_argument("--hold", type=float, default=0.0, help="seconds to keep that lock over several measurements")
     ap.add_argument("--max-other", type=float, default=0.08, help="share of a core other processes may take before a run is repeated")
-    ap.add_argument("--retries", type=int, default=6)
+    ap.add_argument("--retries", type=int, default=0, help="a turn is short: what others took is told by ticks, coarsely")
     ap.add_argument("--quiet", action="store_true")
     a = ap.parse_args()
 
