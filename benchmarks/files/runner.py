@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Buffered file reads out of the page cache, 64 concurrent: 4 KiB random and 1 MiB sequential,
 from a 1 GiB file. Everything runs on one core ("1 core"); peers that use threads also on all
-cores ("all"). benchmarks/run starts it; --peer NAME='command {file} {mode} {secs}' adds one."""
+cores ("all"). Programs take short turns, in another order in each round, as machines change
+their speed from one second to the next. benchmarks/run starts it; --peer NAME='command {file} {mode} {secs}' adds one."""
 import argparse
 import json
 import os
+import random
 import re
 import shlex
 import statistics
@@ -35,6 +37,7 @@ def fio(engine, mode, path, secs, *more):
 def write(rows, jobs, results):
     """The figures for the page; peers that have all cores get a name of their own."""
     not_here(results, BUILD)
+    paired = not any("error" in r for r in rows)
     for mode, name, cores, *_ in jobs:
         mine = [r for r in rows if (r["mode"], r["name"], r["cores"]) == (mode, name, cores)]
         program = name if cores == "1 core" else f"{name}, all cores"
@@ -44,7 +47,7 @@ def write(rows, jobs, results):
             results.noticed(r["other"])
         if good:
             shown = ("iops", "mbps") if mode == "rand4k" else ("mbps", "iops")
-            results.add(mode, program, group, columns(good, *shown, "cpu_us"), what=WHAT[mode])
+            results.add(mode, program, group, columns(good, *shown, "cpu_us"), what=WHAT[mode], paired=paired)
         else:
             results.missing(f"{program}, {mode}", mine[0]["error"])
 
@@ -52,14 +55,14 @@ def write(rows, jobs, results):
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
-    ap.add_argument("--rounds", type=int, default=5)
+    ap.add_argument("--rounds", type=int, default=12)
     ap.add_argument("--only", help="comma-separated names (regular expressions)")
-    ap.add_argument("--secs", type=float, default=1.0)
+    ap.add_argument("--secs", type=float, default=0.2)
     ap.add_argument("--rows", help="JSON-lines file to append every measurement to")
     ap.add_argument("--out", help="where to leave the figures for the page")
     ap.add_argument("--lock")
     ap.add_argument("--hold", type=float, default=0.0)
-    ap.add_argument("--retries", type=int, default=3)
+    ap.add_argument("--retries", type=int, default=0)
     ap.add_argument("--max-other", type=float, default=0.15)
     a = ap.parse_args()
     path = os.path.join(BUILD, "file1g")
@@ -106,7 +109,8 @@ def main():
     results = Writer(a.out, "files")
     rows = []
     for rnd in range(a.rounds):
-        for mode, name, cores, cmd, env in jobs:
+        in_turn = random.Random(rnd).sample(jobs, len(jobs))
+        for mode, name, cores, cmd, env in sorted(in_turn, key=lambda job: job[0]):
             best = None
             for k in range(a.retries + 1):
                 with lock, Watch((0, 1)) as w:
