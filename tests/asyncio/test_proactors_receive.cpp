@@ -456,7 +456,9 @@ TEST_P(ProactorReceive, ANumberThatMeansAnotherFileRightAfterTheEnd) {
         put(pair[1], "hello");
         run_until([&] { return receiver.text == "hello"; });
         pair.close(1);
-        run(receiver);  // and the next pair takes its number, before another wait()
+        run(receiver);
+        // And the next pair takes its number, before another wait().
+        EXPECT_EQ(receiver.seen.back(), (Completion{0, false}));
     }
 }
 
