@@ -7,6 +7,8 @@
 
 #include <sys/mman.h>
 
+#include <filesystem>
+
 namespace {
 
 using namespace asyncio;
@@ -470,7 +472,8 @@ TEST_F(CancelIo, AFileSentByATransportLeavesTheConnectionInOrder) {
 // Every way to make one; what was made before the cancellation is closed by its owner.
 TEST_F(CancelIo, EndpointsLeaveNothing) {
     const auto make = [] { return std::make_shared<Recorder>(); };
-    const std::string path = "/tmp/asyncio-cancel-" + std::to_string(::getpid());
+    const std::string path =
+        std::filesystem::temp_directory_path() / ("asyncio-cancel-" + std::to_string(::getpid()));
     everywhere([&]() -> Coroutine<void> {
         Server tcp = co_await loop.create_server(make, {"127.0.0.1", "127.0.0.2"}, 0);
         const Closing close_tcp(&tcp);

@@ -541,18 +541,26 @@ class IoUringProactor final : public Proactor {
         if ((operation.pending & settled) == 0) {
             const bool may_go_on = operation.state != Operation::State::cancelling && !closing_;
             const bool ready = (operation.pending & awaits_ready) != 0 && result >= 0;
-            if (polls_on(operation)) put_aside(operation);
-            if (may_go_on && ready && provides_buffer(operation)) {
-                // Its poll was to stay: it will tell once more.
-                return polls_on(operation) ? requeue(operation) : read_when_ready(operation);
+            const bool polled = polls_on(operation);
+            if (polled) {
+                put_aside(operation);
+                if (may_go_on && ready) return begin_anew(operation);
+            } else if (may_go_on && ready && provides_buffer(operation)) {
+                return read_when_ready(operation);
             }
             if (may_go_on && goes_on(operation, result, withdrawn)) {
                 if (result == -ENOBUFS) wait_for_no_buffer(operation);
-                return requeue(operation);
+                return polled ? begin_anew(operation) : requeue(operation);
             }
             settle(operation, last_result(operation, result, may_go_on));
         }
         if ((operation.pending & cancel_due) == 0) conclude(operation);
+    }
+
+    // Its poll is gone. Whether it waits by another one is for prepare() to say.
+    void begin_anew(Operation& operation) noexcept {
+        operation.pending &= static_cast<std::uint8_t>(~awaits_ready);
+        requeue(operation);
     }
 
     // The next readings are by us. A thousand who ask the kernel once more find one another
@@ -565,11 +573,7 @@ class IoUringProactor final : public Proactor {
     // Whether that was not the operation's end but a step of it.
     static bool goes_on(Operation& operation, int result, bool withdrawn) noexcept {
         const bool taken_back = withdrawn || (operation.pending & changing) != 0;
-        if (taken_back && result == -ECANCELED) {
-            const bool natively = provides_buffer(operation) && operation.hint < bulk;
-            if (natively) operation.pending &= static_cast<std::uint8_t>(~awaits_ready);
-            return true;
-        }
+        if (taken_back && result == -ECANCELED) return true;
         if ((operation.pending & awaits_ready) != 0) {
             if (result < 0) return false;
             operation.pending ^= awaits_ready;
