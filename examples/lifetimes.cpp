@@ -4,6 +4,7 @@
 #include <asyncio.hpp>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -77,6 +78,39 @@ Coroutine<void> handles() {
 }
 // [/handles]
 
+// [views]
+Coroutine<std::size_t> echo_all(asyncio::StreamReader reader, asyncio::StreamWriter writer) {
+    std::size_t echoed = 0;
+    for (;;) {
+        const std::string_view data = co_await reader.read_view();
+        if (data.empty()) break;
+        writer.write(data);  // what is not sent at once is copied
+        co_await writer.drain();
+        echoed += data.size();  // still valid: nobody has read meanwhile
+    }
+    co_return echoed;
+}
+// [/views]
+
+Coroutine<void> views() {
+    std::size_t echoed = 0;
+    auto serve = [&echoed](asyncio::StreamReader reader,
+                           asyncio::StreamWriter writer) -> Coroutine<void> {
+        echoed = co_await echo_all(reader, writer);
+        writer.close();
+    };
+    auto server = co_await asyncio::start_server(serve, "127.0.0.1", 0);
+    const auto port = server.sockets().front().getsockname().port();
+    auto [reader, writer] = co_await asyncio::open_connection("127.0.0.1", port);
+    writer.write("seen, not copied");
+    writer.write_eof();
+    fmt::print("{}", co_await reader.read());
+    fmt::print(", {} bytes\n", echoed);
+    writer.close();
+    server.close();
+    co_await server.wait_closed();
+}
+
 }  // namespace
 
 // [main]
@@ -86,6 +120,7 @@ int main() {
         asyncio::run(tasks());
         asyncio::run(lambdas());
         asyncio::run(handles());
+        asyncio::run(views());
     } catch (...) {
         fmt::print(stderr, "{}\n", asyncio::format_exception(std::current_exception()));
         return 1;

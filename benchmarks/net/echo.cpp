@@ -1,6 +1,6 @@
 // Our echo servers for benchmarks/run net.
 //
-//   echo PORT streams [PEM]     a coroutine per connection, StreamReader and StreamWriter
+//   echo PORT streams [PEM]     a coroutine per connection, views of what its StreamReader has
 //   echo PORT protocol [PEM]    a Protocol per connection
 //   echo PORT buffered [PEM]    a BufferedProtocol per connection
 //
@@ -22,10 +22,11 @@ namespace {
 using namespace asyncio;
 
 Coroutine<void> serve(StreamReader reader, StreamWriter writer) {
-    std::array<char, 65536> buffer;
     try {
-        while (const std::size_t size = co_await reader.read_into(buffer)) {
-            writer.write(std::string_view(buffer.data(), size));
+        for (;;) {
+            const std::string_view data = co_await reader.read_view();
+            if (data.empty()) break;
+            writer.write(data);
             co_await writer.drain();
         }
     } catch (const ConnectionError&) {  // the load generator leaves in the middle

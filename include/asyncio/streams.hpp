@@ -68,6 +68,15 @@ class StreamReader {
     detail::Read<detail::IntoWaiter, std::span<std::byte>> read_into(std::span<char> memory) const {
         return read_into(std::as_writable_bytes(memory));
     }
+    // What there is, up to `n` bytes, in the reader's own memory: no copy where much has come, and
+    // no memory of yours. Valid until the next read of this reader begins, or its last handle
+    // goes; write() and whatever else copies or is done by then may have it. Empty at the end of
+    // file. While it waits the reader holds no memory for it; what it gives, it holds in a block
+    // of 256 KiB of the loop's.
+    detail::Read<detail::ViewWaiter, std::size_t> read_view(
+        std::size_t n = std::string_view::npos) const {
+        return detail::Read<detail::ViewWaiter, std::size_t>(state_, n);
+    }
     // Through the next '\n'. At the end of file what is left, perhaps nothing.
     // Throws: ValueError for a line longer than the limit, which is dropped if it is complete;
     // else what came of it is.

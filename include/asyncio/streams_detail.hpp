@@ -63,6 +63,7 @@ class ReadWaiter : public Suspension {
 
   protected:
     ~ReadWaiter() { leave(); }
+    [[nodiscard]] ReaderState& reader() const noexcept { return *reader_; }
     // Throws what there is to throw, of the read or of the task.
     void finish() {
         if (phase_ == Phase::woken) let_go();
@@ -99,10 +100,20 @@ class ReadWaiter : public Suspension {
     bool failed_ = false;
 };
 
+// What read_view() gives, and its memory.
+struct Viewed {
+    std::string_view data;               // in one of the two
+    std::unique_ptr<std::byte[]> block;  // of the loop's
+    std::unique_ptr<std::string> copy;   // kept for the next one
+};
+
 class ReaderState : public Recycled {
   public:
     // Throws: ValueError unless limit > 0.
     ReaderState(EventLoop& loop, std::ptrdiff_t limit);
+    ReaderState(const ReaderState&) = delete;
+    ReaderState& operator=(const ReaderState&) = delete;
+    ~ReaderState() { end_view(); }
 
     void add_reference() noexcept { references_.add(); }
     void drop_reference() noexcept {
@@ -140,6 +151,20 @@ class ReaderState : public Recycled {
     [[nodiscard]] std::string take_all() { return take(buffered().size()); }
     void put_back(std::string_view data);
     void resume_if_room();
+
+    // -- What read_view() gives views of ---------------------------------------------------
+
+    // Where it is best received, see lend_memory().
+    [[nodiscard]] std::span<std::byte> next_view_memory() noexcept;
+    // `data`, which has just come, with the memory it was received into, or a copy of it.
+    [[nodiscard]] Viewed view_of(std::string_view data);
+    // What is buffered, up to `most` bytes.
+    [[nodiscard]] Viewed view_buffered(std::size_t most);
+    // Keeps it until the next read.
+    std::string_view show(Viewed viewed) noexcept;
+    void end_view() noexcept {
+        if (buffer_ != nullptr && !buffer_->viewed.data.empty()) drop_view();
+    }
     [[nodiscard]] std::string repr() const;
 
   private:
@@ -147,12 +172,15 @@ class ReaderState : public Recycled {
     struct Buffer {
         std::string bytes;
         std::size_t start = 0;  // of what was not taken yet
+        Viewed viewed;          // by who read last
     };
 
     Buffer& buffer();
     void append(std::string_view data);
     void wake_waiter() noexcept;
     void pause_if_full();
+    void drop_view() noexcept;
+    [[nodiscard]] std::unique_ptr<std::string> take_copy();
 
     RefCount references_;
     bool eof_ = false;
@@ -189,6 +217,9 @@ class SomeWaiter final : public ReadWaiter {
     std::string result_;
 };
 
+// What is smaller would take many system calls where the transport's own memory takes one.
+inline constexpr std::size_t least_lent = 16 * 1024;
+
 // read_into(), up to the size of the caller's memory.
 class IntoWaiter final : public ReadWaiter {
   public:
@@ -207,12 +238,28 @@ class IntoWaiter final : public ReadWaiter {
     }
 
   private:
-    // What is smaller would take many system calls where the transport's own memory takes one.
-    static constexpr std::size_t least_lent = 16 * 1024;
-
     void put(std::string_view data) noexcept;
     std::span<std::byte> memory_;
     std::size_t count_ = 0;
+};
+
+// read_view(), up to `most` bytes.
+class ViewWaiter final : public ReadWaiter {
+  public:
+    ViewWaiter(Ref<ReaderState> reader, std::size_t most) noexcept
+        : ReadWaiter(std::move(reader), "read_view"), most_(most) {}
+    bool advance(ReaderState& reader) override;
+    bool take_straight(ReaderState& reader, std::string_view& data) override;
+    [[nodiscard]] std::span<std::byte> lend_memory() noexcept override;
+    void put_back(ReaderState& reader) override;
+    std::string_view await_resume() {
+        finish();
+        return reader().show(std::move(viewed_));
+    }
+
+  private:
+    std::size_t most_;
+    Viewed viewed_;
 };
 
 class ExactlyWaiter final : public ReadWaiter {

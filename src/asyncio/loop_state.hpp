@@ -17,6 +17,7 @@
 #include "debug.hpp"
 #include "proactors/proactor.hpp"
 #include "timer_queue.hpp"
+#include "view_memory.hpp"
 
 namespace asyncio {
 
@@ -145,6 +146,7 @@ struct LoopState : LoopLinks {
 
     ResourceList resources;
     TransportDescriptors transport_descriptors;
+    ViewMemory view_memory;
     std::unique_ptr<FdWatchers> watchers;
     std::unique_ptr<SignalHandlers> signals;
     std::unique_ptr<NameResolver> resolver;

@@ -5,6 +5,8 @@
 
 #include <asyncio/events.hpp>
 
+#include "loop_state.hpp"
+
 namespace asyncio {
 
 namespace detail {
@@ -13,6 +15,8 @@ namespace {
 
 // A buffer that once was large is not kept for an idle connection.
 constexpr std::size_t kept_capacity = 256;
+// For read_view().
+constexpr std::size_t least_kept_in_block = 4096;
 
 std::exception_ptr overrun(const char* message, std::size_t consumed) {
     return std::make_exception_ptr(LimitOverrunError(message, consumed));
@@ -33,6 +37,7 @@ struct Found {
 
 bool ReadWaiter::await_ready() {
     ReaderState& reader = *reader_;
+    reader.end_view();
     if (reader.exception_) [[unlikely]] {
         error_ = reader.exception_;
         return true;
@@ -158,7 +163,8 @@ ReaderState::Buffer& ReaderState::buffer() {
 }
 
 void ReaderState::append(std::string_view data) {
-    auto& [bytes, start] = buffer();
+    std::string& bytes = buffer().bytes;
+    std::size_t& start = buffer_->start;
     if (start > 0 && bytes.size() + data.size() > bytes.capacity()) {
         bytes.erase(0, start);
         start = 0;
@@ -168,7 +174,8 @@ void ReaderState::append(std::string_view data) {
 
 void ReaderState::discard(std::size_t count) {
     if (buffer_ != nullptr) {
-        auto& [bytes, start] = *buffer_;
+        std::string& bytes = buffer_->bytes;
+        std::size_t& start = buffer_->start;
         start += count;
         if (start == bytes.size()) {
             start = 0;
@@ -195,7 +202,8 @@ void ReaderState::put_back(std::string_view data) {
     if (data.empty()) return;
     std::string all(data);
     all += buffered();
-    buffer() = {.bytes = std::move(all)};
+    buffer().bytes = std::move(all);
+    buffer_->start = 0;
 }
 
 void ReaderState::pause_if_full() {
@@ -213,6 +221,58 @@ void ReaderState::resume_if_room() {
     if (!paused_ || buffered().size() > limit_) return;
     paused_ = false;
     transport_->resume_reading();
+}
+
+std::span<std::byte> ReaderState::next_view_memory() noexcept {
+    return EventLoop::Internals::state(*loop_).view_memory.next();
+}
+
+Viewed ReaderState::view_of(std::string_view data) {
+    ViewMemory& memory = EventLoop::Internals::state(*loop_).view_memory;
+    // So that show() cannot fail.
+    static_cast<void>(buffer());
+    // Little is not worth a block, whose first lines are in no cache.
+    if (data.size() >= least_kept_in_block && memory.is_next(data)) {
+        return {.data = data, .block = memory.take(), .copy = nullptr};
+    }
+    Viewed viewed{.data = {}, .block = nullptr, .copy = take_copy()};
+    viewed.data = viewed.copy->assign(data);
+    return viewed;
+}
+
+Viewed ReaderState::view_buffered(std::size_t most) {
+    Viewed viewed{.data = {}, .block = nullptr, .copy = take_copy()};
+    const std::size_t count = std::min(most, buffered().size());
+    if (count > kept_capacity) {
+        *viewed.copy = take(count);
+    } else {
+        viewed.copy->assign(buffered().substr(0, count));
+        discard(count);
+    }
+    viewed.data = *viewed.copy;
+    return viewed;
+}
+
+std::unique_ptr<std::string> ReaderState::take_copy() {
+    Buffer& last = buffer();
+    if (last.viewed.copy != nullptr && last.viewed.data.empty()) return std::move(last.viewed.copy);
+    return std::make_unique<std::string>();
+}
+
+std::string_view ReaderState::show(Viewed viewed) noexcept {
+    end_view();
+    if (viewed.data.empty()) return {};
+    buffer_->viewed = std::move(viewed);
+    return buffer_->viewed.data;
+}
+
+void ReaderState::drop_view() noexcept {
+    auto& [data, block, copy] = buffer_->viewed;
+    data = {};
+    if (block != nullptr) {
+        EventLoop::Internals::state(*loop_).view_memory.give_back(std::move(block));
+    }
+    if (copy != nullptr && copy->capacity() > kept_capacity) copy = nullptr;
 }
 
 std::string ReaderState::repr() const {
@@ -296,6 +356,32 @@ void IntoWaiter::take_more(std::string_view& data) {
 
 void IntoWaiter::put_back(ReaderState& reader) {
     reader.put_back({reinterpret_cast<const char*>(memory_.data()), std::exchange(count_, 0)});
+}
+
+// ---- read_view() --------------------------------------------------------------------------
+
+bool ViewWaiter::advance(ReaderState& reader) {
+    if (most_ == 0) return true;
+    if (reader.buffered().empty()) return reader.has_eof();
+    viewed_ = reader.view_buffered(most_);
+    return true;
+}
+
+bool ViewWaiter::take_straight(ReaderState& reader, std::string_view& data) {
+    viewed_ = reader.view_of(data.substr(0, most_));
+    data.remove_prefix(viewed_.data.size());
+    return true;
+}
+
+std::span<std::byte> ViewWaiter::lend_memory() noexcept {
+    if (most_ < least_lent) return {};
+    const std::span<std::byte> memory = reader().next_view_memory();
+    return memory.first(std::min(most_, memory.size()));
+}
+
+void ViewWaiter::put_back(ReaderState& reader) {
+    reader.put_back(viewed_.data);
+    viewed_.data = {};
 }
 
 // ---- readexactly() ------------------------------------------------------------------------

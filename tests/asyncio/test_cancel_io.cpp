@@ -281,6 +281,12 @@ TEST_F(CancelIo, EachKindOfReadLosesNothing) {
             into.resize(co_await from.read_into(std::span(into)));
             co_return into;
         },
+        [](StreamReader from) -> Coroutine<std::string> {
+            co_return std::string(co_await from.read_view(9));
+        },
+        [](StreamReader from) -> Coroutine<std::string> {
+            co_return std::string(co_await from.read_view());
+        },
     };
     std::string data;
     while (data.size() < 200) data += "0123;5678\n";

@@ -93,6 +93,73 @@ TEST(StreamReader, ReadInto) {
     });
 }
 
+TEST(StreamReader, ReadView) {
+    simulate([]() -> Coroutine<void> {
+        const StreamReader reader;
+        auto reading = create_task(reader.read_view(4));
+        co_await turns();
+        reader.feed_data("abcdef");
+        EXPECT_EQ(co_await reading, "abcd");
+        EXPECT_EQ(co_await reader.read_view(0), "");
+        EXPECT_EQ(co_await reader.read_view(), "ef");
+        auto all = create_task(reader.read_view());
+        co_await turns();
+        const std::string large(100'000, 'l');
+        reader.feed_data(large);
+        EXPECT_EQ(co_await all, large);
+        reader.feed_data(large);
+        EXPECT_EQ(co_await reader.read_view(99'999), large.substr(1));
+        EXPECT_EQ(co_await reader.read_view(), "l");
+        reader.feed_eof();
+        EXPECT_EQ(co_await reader.read_view(), "");
+        EXPECT_TRUE(reader.at_eof());
+    });
+}
+
+TEST(StreamReader, AViewIsValidUntilTheNextRead) {
+    simulate([]() -> Coroutine<void> {
+        const StreamReader reader;
+        for (const std::size_t size : {1U, 100U, 1'000U, 10'000U}) {
+            const std::string first(size, 'a');
+            auto reading = create_task(reader.read_view());
+            co_await turns();
+            reader.feed_data(first);
+            const std::string_view waited = co_await reading;
+            std::string rest;
+            for (int i = 0; i < 50; ++i) {  // the reader's own memory grows and moves
+                const std::string more(size, static_cast<char>('b' + i % 20));
+                reader.feed_data(more);
+                rest += more;
+            }
+            EXPECT_EQ(waited, first);
+            const std::string_view was_there = co_await reader.read_view(size);
+            for (int i = 0; i < 50; ++i) reader.feed_data(first);
+            EXPECT_EQ(was_there, rest.substr(0, size));
+            EXPECT_EQ(co_await reader.readexactly(static_cast<std::ptrdiff_t>(49 * size)),
+                      rest.substr(size));
+            EXPECT_EQ((co_await reader.readexactly(static_cast<std::ptrdiff_t>(50 * size))).size(),
+                      50 * size);
+        }
+    });
+}
+
+// The first one has its data, and not yet its turn, as the second one reads.
+TEST(StreamReader, ViewsOfTwoWhoReadAtOnce) {
+    simulate([]() -> Coroutine<void> {
+        const StreamReader reader;
+        std::vector<std::string> got;
+        const auto read = [&]() -> Coroutine<void> {
+            got.emplace_back(co_await reader.read_view(3));
+        };
+        auto first = create_task(read());
+        co_await turns();
+        auto second = create_task(read());
+        reader.feed_data("onetwo");
+        co_await gather(first, second);
+        EXPECT_THAT(got, ::testing::UnorderedElementsAre("one", "two"));
+    });
+}
+
 TEST(StreamReader, AtEof) {
     simulate([]() -> Coroutine<void> {
         const StreamReader reader;
@@ -440,6 +507,9 @@ TEST(StreamReaderCancelled, LosesNothing) {
         const std::size_t count = co_await reader.read_into(memory);
         co_return std::string(memory, count);
     });
+    loses_nothing(pieces, [](StreamReader reader) -> Coroutine<std::string> {
+        co_return std::string(co_await reader.read_view(6));
+    });
     const std::vector<std::string> even{"ab", "c", "defgh", "ijkl"};
     loses_nothing(even, [](StreamReader reader) -> Coroutine<std::string> {
         if (reader.at_eof()) co_return std::string();
@@ -462,6 +532,13 @@ TEST(StreamReaderCancelled, WithItsDataAlready) {
         EXPECT_TRUE(reading.cancelled());
         EXPECT_EQ(co_await reader.readline(), "line\n");
         EXPECT_EQ(co_await reader.read(10), "rest");
+        auto view = create_task(reader.read_view());
+        co_await turns();
+        reader.feed_data("seen");
+        view.cancel();
+        co_await turns(2);
+        EXPECT_TRUE(view.cancelled());
+        EXPECT_EQ(co_await reader.read_view(), "seen");
     });
 }
 

@@ -96,6 +96,72 @@ TEST_F(Streams, ReadIntoOneMemoryAgainAndAgain) {
     });
 }
 
+Coroutine<void> echo_views(StreamReader reader, StreamWriter writer) {
+    for (;;) {
+        const std::string_view data = co_await reader.read_view();
+        if (data.empty()) break;
+        writer.write(data);
+        co_await writer.drain();
+    }
+    co_await end(writer);
+}
+
+TEST_F(Streams, ViewsOfLittleAndOfMuch) {
+    run([]() -> Coroutine<void> {
+        Server server = co_await start_server(echo_views, "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port_of(server));
+        const std::string sent = numbered(20'000'000);
+        std::size_t at = 0;
+        for (int i = 0; at < sent.size(); ++i) {
+            const std::size_t size = std::array{10, 700'000, 4'096, 30'000}[i % 4];
+            const std::string_view part = std::string_view(sent).substr(at, size);
+            writer.write(part);
+            for (std::size_t got = 0; got < part.size();) {
+                const std::string_view data = co_await reader.read_view();
+                if (data.empty() || data != part.substr(got, data.size())) {
+                    ADD_FAILURE() << data.size() << " bytes at " << at + got;
+                    co_return;
+                }
+                got += data.size();
+            }
+            at += part.size();
+        }
+        co_await end(writer);
+        co_await end(server);
+    });
+}
+
+// A slow handler looks at its view while more comes for it and for others.
+TEST_F(Streams, AViewIsItsReadersOwn) {
+    run([]() -> Coroutine<void> {
+        constexpr int connections = 40;
+        int right = 0;
+        Server server = co_await start_server(
+            [&](StreamReader reader, StreamWriter writer) -> Coroutine<void> {
+                const std::string_view data = co_await reader.read_view();
+                const std::string before(data);
+                for (int i = 0; i < 20; ++i) co_await sleep(0);
+                right += data == before && !data.empty() ? 1 : 0;
+                writer.close();
+            },
+            "127.0.0.1", 0);
+        std::vector<StreamPair> peers;
+        for (int i = 0; i < connections; ++i) {
+            peers.push_back(co_await open_connection("127.0.0.1", port_of(server)));
+        }
+        for (int i = 0; i < connections; ++i) {
+            peers[i].second.write(std::string(20'000, static_cast<char>('a' + i % 26)));
+        }
+        for (auto& [reader, writer] : peers) {
+            // Not all of it was read there, so it may be reset.
+            static_cast<void>(co_await try_(reader.read()));
+            writer.close();
+        }
+        EXPECT_EQ(right, connections);
+        co_await end(server);
+    });
+}
+
 // What was received into a reader's own memory reaches it as the protocol says all the same.
 class EveryOther : public StreamReaderProtocol {
   public:

@@ -47,6 +47,7 @@ class Play {
         bool ended = false;
         while (!bytes_.empty()) {
             if (pending_ && pending_.done()) co_await collect();
+            require(view_ == viewed_);  // whatever came meanwhile
             const std::uint8_t what = bytes_.next();
             if (what < 110 && !ended) {
                 const std::string data = data_of(what, bytes_.next());
@@ -60,6 +61,8 @@ class Play {
                 ended = true;
                 reader_.feed_eof();
             } else if (!pending_) {
+                view_ = {};
+                viewed_.clear();
                 pending_ = create_task(read(what, bytes_.next()));
             }
         }
@@ -72,7 +75,7 @@ class Play {
 
   private:
     Coroutine<std::string> read(std::uint8_t kind, std::uint8_t size) {
-        switch (kind % 5) {
+        switch (kind % 6) {
             case 0: {
                 std::string data = co_await reader_.read(size % 50);
                 require(data.size() <= size % 50U);
@@ -92,6 +95,11 @@ class Play {
                 std::string data = co_await reader_.readexactly(size % 60);
                 require(data.size() == size % 60U);
                 co_return data;
+            }
+            case 4: {
+                view_ = co_await reader_.read_view(size % 50);
+                viewed_ = view_;
+                co_return viewed_;
             }
             default: {
                 std::string data = co_await reader_.readuntil({"ab", "\r"});
@@ -120,6 +128,8 @@ class Play {
     Bytes bytes_;
     StreamReader reader_{100'000};
     std::string fed_, got_;
+    std::string_view view_;  // as long as nobody reads
+    std::string viewed_;     // what it showed
     Task<std::string> pending_;
 };
 
