@@ -224,6 +224,7 @@ class Lender : public Receiver {
     explicit Lender(int fd, Kind kind = Kind::recv) : Receiver(fd, kind) {
         operation.lend = [](Operation& self) noexcept -> std::span<std::byte> {
             auto& lender = static_cast<Lender&>(*static_cast<Recorder*>(self.owner));
+            ++lender.asked;
             return lender.lending ? lender.memory : std::span<std::byte>();
         };
         then = [this] {
@@ -235,6 +236,7 @@ class Lender : public Receiver {
     std::vector<std::byte> memory = std::vector<std::byte>(64 * 1024);
     bool lending = true;
     std::size_t lent = 0;  // bytes that came in `memory`
+    int asked = 0;         // how often
 };
 
 TEST_P(ProactorReceive, ReadsMuchIntoLentMemory) {
@@ -376,6 +378,45 @@ TEST_P(ProactorReceive, WhatComesBehindUrgentDataIsRead) {
     ASSERT_EQ(::send(pair[1], "!", 1, MSG_OOB), 1);
     put(pair[1], "behind");
     run_until([&] { return lender.text == "beforebehind"; });
+    end(lender);
+}
+
+// All of it by one report of the kernel, which does not say that some is urgent.
+TEST_P(ProactorReceive, WhatComesBehindUrgentDataInOneSegmentIsRead) {
+    TcpPair pair;
+    Lender lender(pair[0]);
+    expect_much(lender, pair[1]);
+    const auto cork = [&](int on) {
+        ASSERT_EQ(::setsockopt(pair[1], IPPROTO_TCP, TCP_CORK, &on, sizeof on), 0);
+    };
+    for (int i = 0; i < 3; ++i) {
+        lender.text.clear();
+        cork(1);
+        put(pair[1], "before");
+        ASSERT_EQ(::send(pair[1], "!", 1, MSG_OOB | MSG_MORE), 1);
+        put(pair[1], "behind");
+        cork(0);
+        run_until([&] { return lender.text == "beforebehind"; });
+    }
+    end(lender);
+}
+
+// One system call for a message, on whatever tells of it.
+TEST_P(ProactorReceive, AMessageIsReadOnce) {
+    if (!GetParam().owned) GTEST_SKIP() << "may be asked once more, for want of a report";
+    constexpr int messages = 200;
+    TcpPair pair;
+    Lender lender(pair[0]);
+    expect_much(lender, pair[1]);
+    lender.asked = 0;
+    const std::string message = numbered(20'000);
+    for (int i = 0; i < messages; ++i) {
+        lender.text.clear();
+        put(pair[1], message);
+        run_until([&] { return lender.text.size() == message.size(); });
+    }
+    // A message may come in two pieces.
+    EXPECT_LE(lender.asked, messages * 3 / 2);
     end(lender);
 }
 

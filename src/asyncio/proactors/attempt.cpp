@@ -134,16 +134,16 @@ void ReadScratch::allocate() {
 ReadScratch::Attempt ReadScratch::attempt(Operation& operation) noexcept {
     std::span<std::byte> memory;
     if (operation.lend != nullptr) memory = operation.lend(operation);
-    if (memory.empty()) memory = {memory_.get(), size};
+    const bool lent = !memory.empty();
+    if (!lent) memory = {memory_.get(), size};
     Operation made = operation;
     made.buffer = memory.data();
     made.size = memory.size();
-    const int result = detail::attempt(made, true);
-    return {.result = result, .made = made};
+    return {.result = detail::attempt(made, true), .lent = lent, .memory = memory};
 }
 
 void ReadScratch::deliver(Operation& operation, const Attempt& read) {
-    const ProvidedBuffer buffer(operation, read.made.buffer);
+    const ProvidedBuffer buffer(operation, read.memory.data());
     operation.complete(operation, read.result, true);
 }
 

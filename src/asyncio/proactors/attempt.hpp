@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "proactor.hpp"
 
@@ -71,10 +72,14 @@ class ReadScratch {
     void prepare() {
         if (memory_ == nullptr) allocate();
     }
-    // What attempt() gives, and the read as it was made.
+    // What attempt() gives, and where to.
     struct Attempt {
         int result;
-        Operation made;
+        bool lent;
+        std::span<std::byte> memory;
+        [[nodiscard]] bool filled() const noexcept {
+            return result > 0 && static_cast<std::size_t>(result) == memory.size();
+        }
     };
     [[nodiscard]] Attempt attempt(Operation& operation) noexcept;
     // Delivers what attempt() read; more will come.
@@ -95,9 +100,7 @@ class ReadStreak {
   public:
     // Whether the read that was just made is a first piece, and there may be a second.
     [[nodiscard]] bool goes_on(const ReadScratch::Attempt& read) noexcept {
-        const bool filled =
-            read.result > 0 && static_cast<std::size_t>(read.result) == read.made.size;
-        return first_ = filled && !first_;
+        return first_ = read.filled() && !first_;
     }
 
   private:

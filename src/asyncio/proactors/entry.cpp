@@ -28,7 +28,7 @@ void describe(io_uring_sqe& entry, const Operation& operation) noexcept {
     const auto offset = static_cast<std::uint64_t>(operation.offset);
     const int flags = static_cast<int>(operation.flags);
     if (polls_on(operation)) {
-        return io_uring_prep_poll_multishot(&entry, fd, POLLIN | POLLRDHUP | POLLPRI);
+        return io_uring_prep_poll_multishot(&entry, fd, POLLIN | POLLRDHUP);
     }
     if ((operation.pending & awaits_ready) != 0) {
         return io_uring_prep_poll_add(&entry, fd, interest(operation));

@@ -189,10 +189,10 @@ class EpollProactor final : public Proactor {
                 start_waiting(operation);
             }
         } else if (const int result = attempt(operation, false); result != not_yet) {
-            learn(operation, result);
+            learn(operation, operation.size, result);
             finish(operation, result);
         } else {
-            learn(operation, result);
+            learn(operation, operation.size, result);
             start_waiting(operation);
         }
     }
@@ -207,12 +207,13 @@ class EpollProactor final : public Proactor {
 
     // What the result of an attempt says about the next one. Whatever happens after the
     // attempt is a new edge, so it cannot be missed by remembering too little.
-    void learn(const Operation& operation, int result) noexcept {
+    // `size` is what was asked for.
+    void learn(const Operation& operation, std::size_t size, int result) noexcept {
         if (!has_watch(operation.fd)) return;
         Watch& watch = watch_of(operation.fd);
         const bool less =
             watch.stream && !watch.ended && operation.flags == 0 && result >= 0 &&
-            static_cast<std::size_t>(result) < operation.size &&
+            static_cast<std::size_t>(result) < size &&
             (operation.kind == Operation::Kind::recv || operation.kind == Operation::Kind::send);
         if (result == not_yet || less) watch.ready &= ~interest(operation);
     }
@@ -496,7 +497,7 @@ class EpollProactor final : public Proactor {
         if (operation.kind == Operation::Kind::poll) return static_cast<int>(relevant);
         if (provides_buffer(operation)) return to_be_read;
         const int result = attempt(operation, true);
-        learn(operation, result);
+        learn(operation, operation.size, result);
         return result;
     }
 
@@ -547,7 +548,7 @@ class EpollProactor final : public Proactor {
             return 0;
         }
         const ReadScratch::Attempt read = scratch_.attempt(operation);
-        learn(read.made, read.result);
+        learn(operation, read.memory.size(), read.result);
         const bool goes_on = streak_.goes_on(read);
         if (read.result == not_yet) {
             start_waiting(operation);

@@ -34,6 +34,7 @@
 #include "entry.hpp"
 #include "operation_list.hpp"
 #include "ring.hpp"
+#include "short_reads.hpp"
 
 namespace asyncio::detail {
 
@@ -55,9 +56,11 @@ struct Bulk {
 constexpr Bulk lending{.least = 16 * 1024, .small = 8 * 1024};
 constexpr Bulk not_lending{.least = 48 * 1024, .small = 32 * 1024};
 constexpr std::uint8_t small_reads_to_end_bulk = 8;
+// Urgent data is late by so much at the most.
+constexpr Nanoseconds short_reads_pause = std::chrono::milliseconds(10);
 
 // Operation::known, of a socket's multishot receive that waits by a multishot poll: one entry
-// for all the reads to come, which reports edges.
+// for all the reads to come, which reports edges. See also ShortReads.
 constexpr std::uint8_t readable = 1;     // in readable_
 constexpr std::uint8_t ended = 2;        // a hang-up was reported: every read gets an answer
 constexpr std::uint8_t byte_stream = 4;  // less than was asked for means that there is no more
@@ -132,9 +135,10 @@ class IoUringProactor final : public Proactor {
             if (at_once || !all_filled || ring_->available() > 0) {
                 if (ring_->unsubmitted() > 0 || ring_->has_deferred()) check(ring_->enter(0, {}));
             } else {
-                check(ring_->enter(1, timeout));
+                wait_for_completions(timeout);
             }
         }
+        look_at_short_reads(1);
         deliver();
     }
 
@@ -166,6 +170,7 @@ class IoUringProactor final : public Proactor {
         }
         continuing_ = nullptr;
         readable_.clear();
+        short_reads_.clear();
         while (Operation* operation = queued_.pop_front()) finish(*operation, -ECANCELED);
         // A forked child has a copy of our memory but no say in its parent's ring.
         const bool ours = ring_ != nullptr && process_ == ::getpid();
@@ -204,6 +209,13 @@ class IoUringProactor final : public Proactor {
         throw RuntimeError(
             "the event loop has operations in flight on the thread that ran it before; stop it "
             "there before running it on another thread");
+    }
+
+    void wait_for_completions(std::optional<Nanoseconds> timeout) {
+        const bool pauses = !short_reads_.empty() && (!timeout || *timeout > short_reads_pause);
+        const int result = ring_->enter(1, pauses ? short_reads_pause : timeout);
+        check(result);
+        if (pauses && result == -ETIME) look_at_short_reads(short_reads_.size());
     }
 
     static void check(int result) {
@@ -348,9 +360,22 @@ class IoUringProactor final : public Proactor {
         for (std::size_t count = readable_.size(); count > 0; --count) {
             if (has_received_enough() || readable_.empty()) break;
             Operation& operation = *readable_.front();
-            put_aside(operation);
+            readable_.pop_front();
+            operation.known &= static_cast<std::uint8_t>(~readable);
             read_when_ready(operation);
         }
+    }
+
+    void look_at_short_reads(std::size_t steps) {
+        for (; steps > 0; --steps) {
+            if (Operation* const reader = short_reads_.next()) read_later(*reader);
+        }
+    }
+
+    void read_later(Operation& operation) {
+        if ((operation.known & readable) != 0 || continuing_ == &operation) return;
+        operation.known |= readable;
+        readable_.push_back(&operation);
     }
 
     // `held` is set for a completion that detach() took: what it brought.
@@ -393,14 +418,11 @@ class IoUringProactor final : public Proactor {
         if (ended && (operation.pending & cancel_due) == 0) conclude(operation);
     }
 
-    static const Bulk& bulk_for(Operation& operation) noexcept {
-        const bool lends = operation.lend != nullptr && !operation.lend(operation).empty();
-        return lends ? lending : not_lending;
-    }
-
     static bool is_much(Operation& operation, int received) noexcept {
         const auto size = static_cast<std::size_t>(received);
-        return size >= lending.least && size >= bulk_for(operation).least;
+        if (size < lending.least) return false;
+        const bool lends = operation.lend != nullptr && !operation.lend(operation).empty();
+        return size >= (lends ? lending : not_lending).least;
     }
 
     // From the next submission on. What the kernel has received until then comes before.
@@ -447,9 +469,8 @@ class IoUringProactor final : public Proactor {
     }
 
     // The last piece of a large message is small as well.
-    void note_bulk(Operation& operation, int received) noexcept {
-        const auto size = static_cast<std::size_t>(received);
-        if (size >= not_lending.small || size >= bulk_for(operation).small) {
+    void note_bulk(Operation& operation, const ReadScratch::Attempt& read) noexcept {
+        if (static_cast<std::size_t>(read.result) >= (read.lent ? lending : not_lending).small) {
             operation.hint = bulk;
         } else if (++operation.hint == bulk + small_reads_to_end_bulk) {
             operation.hint = 0;
@@ -460,8 +481,6 @@ class IoUringProactor final : public Proactor {
     // Its poll tells of readiness, and the reading is ours.
     void take_readiness(Operation& operation, std::uint32_t mask) {
         if ((mask & (POLLRDHUP | POLLHUP | POLLERR)) != 0) operation.known |= ended;
-        // A read stops short where urgent data was, with more behind it.
-        if ((mask & POLLPRI) != 0) operation.known &= static_cast<std::uint8_t>(~byte_stream);
         const bool over = operation.state == Operation::State::cancelling || closing_ ||
                           (operation.pending & settled) != 0;
         if (!over && (operation.known & readable) == 0 && continuing_ != &operation) {
@@ -474,7 +493,7 @@ class IoUringProactor final : public Proactor {
                               const ReadScratch::Attempt& read) noexcept {
         if (read.result == not_yet) return false;
         return (operation.known & byte_stream) == 0 || (operation.known & ended) != 0 ||
-               static_cast<std::size_t>(read.result) == read.made.size;
+               read.filled();
     }
 
     // One with a large message has the first turn, without asking for readiness again.
@@ -485,15 +504,16 @@ class IoUringProactor final : public Proactor {
     void read_when_ready(Operation& operation) {
         const ReadScratch::Attempt read = scratch_.attempt(operation);
         if (read.result <= 0 && read.result != not_yet) return end_reading(operation, read.result);
-        if (read.result > 0 && operation.hint >= bulk) note_bulk(operation, read.result);
+        if (read.result > 0 && operation.hint >= bulk) note_bulk(operation, read);
         if (continuing_ == nullptr && streak_.goes_on(read)) {
             continuing_ = &operation;
             if (!polls_on(operation)) operation.state = Operation::State::queued;
         } else if (!polls_on(operation)) {
             requeue(operation);
         } else if (may_have_more(operation, read)) {
-            operation.known |= readable;
-            readable_.push_back(&operation);
+            read_later(operation);
+        } else if (read.result > 0) {
+            short_reads_.add(operation);
         }
         if (read.result > 0) {
             received_ += static_cast<std::size_t>(read.result);
@@ -502,6 +522,7 @@ class IoUringProactor final : public Proactor {
     }
 
     void end_reading(Operation& operation, int result) {
+        put_aside(operation);
         settle(operation, result);
         if ((operation.pending & (own_due | cancel_due)) == 0) {
             conclude(operation);
@@ -513,6 +534,7 @@ class IoUringProactor final : public Proactor {
     // It is not to be read from again before its poll says so.
     void put_aside(Operation& operation) noexcept {
         if (continuing_ == &operation) continuing_ = nullptr;
+        short_reads_.remove(operation);
         if ((operation.known & readable) == 0) return;
         operation.known &= static_cast<std::uint8_t>(~readable);
         const auto place = std::ranges::find(readable_, &operation);
@@ -722,6 +744,7 @@ class IoUringProactor final : public Proactor {
     ReadStreak streak_;
     Operation* continuing_ = nullptr;  // with a large message
     std::deque<Operation*> readable_;  // what their polls told of is not used up
+    ShortReads short_reads_;
     bool readable_first_ = false;
     std::size_t received_ = 0;            // in this wait()
     std::vector<io_uring_cqe> held_;      // taken by detach()
