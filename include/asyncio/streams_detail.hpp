@@ -104,7 +104,7 @@ class ReadWaiter : public Suspension {
 struct Viewed {
     std::string_view data;               // in one of the two
     std::unique_ptr<std::byte[]> block;  // of the loop's
-    std::unique_ptr<std::string> copy;   // kept for the next one
+    std::unique_ptr<std::string> copy;   // of the loop's, too
 };
 
 class ReaderState : public Recycled {
@@ -180,7 +180,6 @@ class ReaderState : public Recycled {
     void wake_waiter() noexcept;
     void pause_if_full();
     void drop_view() noexcept;
-    [[nodiscard]] std::unique_ptr<std::string> take_copy();
 
     RefCount references_;
     bool eof_ = false;

@@ -228,35 +228,23 @@ std::span<std::byte> ReaderState::next_view_memory() noexcept {
 }
 
 Viewed ReaderState::view_of(std::string_view data) {
-    ViewMemory& memory = EventLoop::Internals::state(*loop_).view_memory;
     // So that show() cannot fail.
     static_cast<void>(buffer());
+    ViewMemory& memory = EventLoop::Internals::state(*loop_).view_memory;
     // Little is not worth a block, whose first lines are in no cache.
     if (data.size() >= least_kept_in_block && memory.is_next(data)) {
         return {.data = data, .block = memory.take(), .copy = nullptr};
     }
-    Viewed viewed{.data = {}, .block = nullptr, .copy = take_copy()};
+    Viewed viewed{.data = {}, .block = nullptr, .copy = memory.take_copy()};
     viewed.data = viewed.copy->assign(data);
     return viewed;
 }
 
 Viewed ReaderState::view_buffered(std::size_t most) {
-    Viewed viewed{.data = {}, .block = nullptr, .copy = take_copy()};
     const std::size_t count = std::min(most, buffered().size());
-    if (count > kept_capacity) {
-        *viewed.copy = take(count);
-    } else {
-        viewed.copy->assign(buffered().substr(0, count));
-        discard(count);
-    }
-    viewed.data = *viewed.copy;
+    Viewed viewed = view_of(buffered().substr(0, count));
+    discard(count);
     return viewed;
-}
-
-std::unique_ptr<std::string> ReaderState::take_copy() {
-    Buffer& last = buffer();
-    if (last.viewed.copy != nullptr && last.viewed.data.empty()) return std::move(last.viewed.copy);
-    return std::make_unique<std::string>();
 }
 
 std::string_view ReaderState::show(Viewed viewed) noexcept {
@@ -269,10 +257,9 @@ std::string_view ReaderState::show(Viewed viewed) noexcept {
 void ReaderState::drop_view() noexcept {
     auto& [data, block, copy] = buffer_->viewed;
     data = {};
-    if (block != nullptr) {
-        EventLoop::Internals::state(*loop_).view_memory.give_back(std::move(block));
-    }
-    if (copy != nullptr && copy->capacity() > kept_capacity) copy = nullptr;
+    ViewMemory& memory = EventLoop::Internals::state(*loop_).view_memory;
+    if (block != nullptr) memory.give_back(std::move(block));
+    if (copy != nullptr) memory.give_back(std::move(copy));
 }
 
 std::string ReaderState::repr() const {

@@ -134,12 +134,11 @@ void ReadScratch::allocate() {
 ReadScratch::Attempt ReadScratch::attempt(Operation& operation) noexcept {
     std::span<std::byte> memory;
     if (operation.lend != nullptr) memory = operation.lend(operation);
-    const bool lent = !memory.empty();
-    if (!lent) memory = {memory_.get(), size};
+    if (memory.empty()) memory = {memory_.get(), size};
     Operation made = operation;
     made.buffer = memory.data();
     made.size = memory.size();
-    return {.result = detail::attempt(made, true), .lent = lent, .memory = memory};
+    return {.result = detail::attempt(made, true), .memory = memory};
 }
 
 void ReadScratch::deliver(Operation& operation, const Attempt& read) {

@@ -75,7 +75,6 @@ class ReadScratch {
     // What attempt() gives, and where to.
     struct Attempt {
         int result;
-        bool lent;
         std::span<std::byte> memory;
         [[nodiscard]] bool filled() const noexcept {
             return result > 0 && static_cast<std::size_t>(result) == memory.size();

@@ -46,15 +46,11 @@ constexpr unsigned completion_entries = 2048;
 // Operation::hint, beside `drained`.
 constexpr std::uint8_t bulk = 2;  // and above: that many small reads since a large one
 
-// So much at once is better read by us, straight into the memory of a receiver that lends it,
-// than by the kernel into a buffer to copy from. Much less is better read by the kernel, many
-// receivers in one go. A receiver that lends nothing gets more at once from us, if there is more.
-struct Bulk {
-    std::size_t least;  // that makes it so
-    std::size_t small;  // below that it looks as if it were over
-};
-constexpr Bulk lending{.least = 16 * 1024, .small = 8 * 1024};
-constexpr Bulk not_lending{.least = 48 * 1024, .small = 32 * 1024};
+// So much at once is better read by us, into the memory of a receiver that lends it or into one
+// that is in the processor's cache, and more at once than a buffer of the kernel's holds. Much
+// less is better read by the kernel, many receivers in one go.
+constexpr std::size_t least_bulk = 16 * 1024;
+constexpr std::size_t small_read = 8 * 1024;  // looks as if it were over
 constexpr std::uint8_t small_reads_to_end_bulk = 8;
 // Urgent data is late by so much at the most.
 constexpr Nanoseconds short_reads_pause = std::chrono::milliseconds(10);
@@ -413,16 +409,10 @@ class IoUringProactor final : public Proactor {
             ended = end_own(operation);
             if (!ended) requeue(operation);
         }
-        if (held == nullptr && is_much(operation, completion.res)) read_in_bulk(operation);
+        const auto size = static_cast<std::size_t>(completion.res);
+        if (held == nullptr && size >= least_bulk) read_in_bulk(operation);
         deliver_received(operation, completion, held);
         if (ended && (operation.pending & cancel_due) == 0) conclude(operation);
-    }
-
-    static bool is_much(Operation& operation, int received) noexcept {
-        const auto size = static_cast<std::size_t>(received);
-        if (size < lending.least) return false;
-        const bool lends = operation.lend != nullptr && !operation.lend(operation).empty();
-        return size >= (lends ? lending : not_lending).least;
     }
 
     // From the next submission on. What the kernel has received until then comes before.
@@ -469,8 +459,8 @@ class IoUringProactor final : public Proactor {
     }
 
     // The last piece of a large message is small as well.
-    void note_bulk(Operation& operation, const ReadScratch::Attempt& read) noexcept {
-        if (static_cast<std::size_t>(read.result) >= (read.lent ? lending : not_lending).small) {
+    void note_bulk(Operation& operation, int received) noexcept {
+        if (static_cast<std::size_t>(received) >= small_read) {
             operation.hint = bulk;
         } else if (++operation.hint == bulk + small_reads_to_end_bulk) {
             operation.hint = 0;
@@ -504,7 +494,7 @@ class IoUringProactor final : public Proactor {
     void read_when_ready(Operation& operation) {
         const ReadScratch::Attempt read = scratch_.attempt(operation);
         if (read.result <= 0 && read.result != not_yet) return end_reading(operation, read.result);
-        if (read.result > 0 && operation.hint >= bulk) note_bulk(operation, read);
+        if (read.result > 0 && operation.hint >= bulk) note_bulk(operation, read.result);
         if (continuing_ == nullptr && streak_.goes_on(read)) {
             continuing_ = &operation;
             if (!polls_on(operation)) operation.state = Operation::State::queued;
