@@ -420,6 +420,23 @@ TEST_P(ProactorReceive, AMessageIsReadOnce) {
     end(lender);
 }
 
+TEST_P(ProactorReceive, ClosesWithSomeWhoHaveJustRead) {
+    std::vector<std::unique_ptr<TcpPair>> pairs;
+    std::vector<std::unique_ptr<Lender>> lenders;
+    for (int i = 0; i < 3; ++i) {
+        pairs.push_back(std::make_unique<TcpPair>());
+        lenders.push_back(std::make_unique<Lender>((*pairs.back())[0]));
+        expect_much(*lenders.back(), (*pairs.back())[1]);
+        put((*pairs.back())[1], numbered(20'000));
+        run_until([&] { return lenders.back()->text.size() == 20'000; });
+    }
+    proactor->close();
+    for (const auto& lender : lenders) {
+        EXPECT_EQ(lender->seen.back(), (Completion{-ECANCELED, false}));
+        EXPECT_TRUE(lender->text == numbered(20'000));
+    }
+}
+
 TEST_P(ProactorReceive, RecordsAreAllReadThoughEachIsLessThanTheMemory) {
     SocketPair pair(SOCK_SEQPACKET);
     Lender lender(pair[0]);

@@ -166,7 +166,6 @@ class IoUringProactor final : public Proactor {
         }
         continuing_ = nullptr;
         readable_.clear();
-        short_reads_.clear();
         while (Operation* operation = queued_.pop_front()) finish(*operation, -ECANCELED);
         // A forked child has a copy of our memory but no say in its parent's ring.
         const bool ours = ring_ != nullptr && process_ == ::getpid();

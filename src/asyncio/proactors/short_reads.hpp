@@ -8,6 +8,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 
@@ -28,9 +30,10 @@ class ShortReads {
     void remove(Operation& reader) noexcept {
         if ((reader.known & waits) == 0) return;
         reader.known &= static_cast<std::uint8_t>(~(waits | has_read));
-        readers_.erase(std::ranges::find(readers_, &reader));
+        const auto place = std::ranges::find(readers_, &reader);
+        assert(place != readers_.end());
+        readers_.erase(place);
     }
-    void clear() noexcept { readers_.clear(); }
 
     // One step. The reader is to be read from, and is none of these any more; null for nobody.
     [[nodiscard]] Operation* next() {
