@@ -68,11 +68,12 @@ class StreamReader {
     detail::Read<detail::IntoWaiter, std::span<std::byte>> read_into(std::span<char> memory) const {
         return read_into(std::as_writable_bytes(memory));
     }
-    // What there is, up to `n` bytes, in the reader's own memory: no copy where much has come, and
-    // no memory of yours. Valid until the next read of this reader begins, or its last handle
-    // goes; write() and whatever else copies or is done by then may have it. Empty at the end of
-    // file. While it waits the reader holds no memory for it; what it gives, it holds in a block
-    // of 256 KiB of the loop's.
+    // Up to `n` bytes, as soon as there are any, as a view of the reader's own memory; empty at
+    // the end of file. Valid until the next read of this reader begins, or its last handle goes:
+    // hand it to write(), or to whatever else copies it or is done with it by then. No allocation
+    // in steady state. Large pieces are received straight into a block of 256 KiB of the loop's,
+    // which the reader holds for as long as the view is valid; small ones are copied once. While
+    // it waits, it holds neither. Throws, and is cancelled, as read().
     detail::Read<detail::ViewWaiter, std::size_t> read_view(
         std::size_t n = std::string_view::npos) const {
         return detail::Read<detail::ViewWaiter, std::size_t>(state_, n);

@@ -174,6 +174,21 @@ TEST_F(Allocations, AnItemOfAMergedStream) {
     EXPECT_EQ(of_items(1000), of_items(10));
 }
 
+TEST_F(Allocations, AViewOfWhatHasCome) {
+    for (const std::size_t size : {10U, 1'000U, 10'000U}) {
+        std::optional<StreamReader> reader;
+        const std::string piece(size, 'x');
+        const long count = steady_state(100, [&](int n) -> Coroutine<void> {
+            if (!reader) reader.emplace();
+            for (int i = 0; i < n; ++i) {
+                get_running_loop().call_soon([&] { reader->feed_data(piece); });
+                EXPECT_EQ((co_await reader->read_view()).size(), size);
+            }
+        });
+        EXPECT_EQ(count, 0) << size;
+    }
+}
+
 // As time goes on, other buckets of the timer queue come into use and grow their arrays once.
 TEST_F(Allocations, ATimeoutThatDoesNotFire) {
     EXPECT_LE(steady_state(1000,

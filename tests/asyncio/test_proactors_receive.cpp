@@ -403,7 +403,9 @@ TEST_P(ProactorReceive, WhatComesBehindUrgentDataInOneSegmentIsRead) {
 
 // One system call for a message, on whatever tells of it.
 TEST_P(ProactorReceive, AMessageIsReadOnce) {
-    if (!GetParam().owned) GTEST_SKIP() << "may be asked once more, for want of a report";
+    if (proactor->name() == "epoll" && !GetParam().owned) {
+        GTEST_SKIP() << "asks the kernel for readiness after each read";
+    }
     constexpr int messages = 200;
     TcpPair pair;
     Lender lender(pair[0]);

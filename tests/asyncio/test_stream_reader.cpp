@@ -143,6 +143,18 @@ TEST(StreamReader, AViewIsValidUntilTheNextRead) {
     });
 }
 
+TEST(StreamReader, AViewLivesAsLongAsItsReader) {
+    std::optional<StreamReader> reader;
+    std::string_view view;
+    simulate([&]() -> Coroutine<void> {
+        reader.emplace();
+        reader->feed_data("of a loop that is gone");
+        view = co_await reader->read_view();
+    });
+    EXPECT_EQ(view, "of a loop that is gone");
+    reader.reset();
+}
+
 // The first one has its data, and not yet its turn, as the second one reads.
 TEST(StreamReader, ViewsOfTwoWhoReadAtOnce) {
     simulate([]() -> Coroutine<void> {

@@ -52,7 +52,7 @@ constexpr std::uint8_t bulk = 2;  // and above: that many small reads since a la
 constexpr std::size_t least_bulk = 16 * 1024;
 constexpr std::size_t small_read = 8 * 1024;  // looks as if it were over
 constexpr std::uint8_t small_reads_to_end_bulk = 8;
-// Urgent data is late by so much at the most.
+// With nothing else to do. What is behind urgent data is late by two of these at the most.
 constexpr Nanoseconds short_reads_pause = std::chrono::milliseconds(10);
 
 // Operation::known, of a socket's multishot receive that waits by a multishot poll: one entry
