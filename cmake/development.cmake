@@ -31,6 +31,8 @@ if(ASYNCIO_CPP_SANITIZE)
         -fsanitize=${sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer
     )
     add_link_options(-fsanitize=${sanitizers})
+    # No sanitizer sees an iterator that is past the end within its own container.
+    add_compile_definitions(_GLIBCXX_ASSERTIONS)
 endif()
 
 if(ASYNCIO_CPP_PROFILE STREQUAL "generate")

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <span>
 #include <utility>
 
 #if __has_include(<sys/single_threaded.h>)
@@ -94,6 +95,29 @@ inline void release(void* block, std::size_t bytes) noexcept {
 struct Recycled {
     static void* operator new(std::size_t bytes) { return allocate(bytes); }
     static void operator delete(void* block, std::size_t bytes) noexcept { release(block, bytes); }
+};
+
+// Memory of allocate(), perhaps none.
+class OwnedBlock {
+  public:
+    OwnedBlock() noexcept = default;
+    explicit OwnedBlock(std::size_t size)
+        : memory_(static_cast<std::byte*>(allocate(size))), size_(size) {}
+    OwnedBlock(OwnedBlock&& other) noexcept
+        : memory_(std::exchange(other.memory_, nullptr)), size_(other.size_) {}
+    OwnedBlock& operator=(OwnedBlock&& other) noexcept {
+        std::swap(memory_, other.memory_);
+        std::swap(size_, other.size_);
+        return *this;
+    }
+    ~OwnedBlock() {
+        if (memory_ != nullptr) release(memory_, size_);
+    }
+    [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {memory_, size_}; }
+
+  private:
+    std::byte* memory_ = nullptr;
+    std::size_t size_ = 0;
 };
 
 // Whether the process never had a second thread.

@@ -21,6 +21,7 @@
 #include <asyncio/awaiters_detail.hpp>
 #include <asyncio/coroutines.hpp>
 #include <asyncio/foreign_detail.hpp>
+#include <asyncio/memory_detail.hpp>
 #include <asyncio/protocols.hpp>
 #include <asyncio/transports.hpp>
 #include <asyncio/waiters_detail.hpp>
@@ -62,7 +63,9 @@ class ReadWaiter : public Suspension {
     }
 
   protected:
-    ~ReadWaiter() { leave(); }
+    ~ReadWaiter() {
+        if (phase_ != Phase::idle) leave();
+    }
     [[nodiscard]] ReaderState& reader() const noexcept { return *reader_; }
     // Throws what there is to throw, of the read or of the task.
     void finish() {
@@ -100,11 +103,10 @@ class ReadWaiter : public Suspension {
     bool failed_ = false;
 };
 
-// What read_view() gives, and its memory.
+// What read_view() gives; of no length, and of nothing, while nothing is read.
 struct Viewed {
-    std::string_view data;               // in one of the two
-    std::unique_ptr<std::byte[]> block;  // of the loop's
-    std::unique_ptr<std::string> copy;   // of the loop's, too
+    std::string_view data;
+    OwnedBlock block;  // of the loop's ViewMemory
 };
 
 class ReaderState : public Recycled {
@@ -160,8 +162,13 @@ class ReaderState : public Recycled {
     [[nodiscard]] Viewed view_of(std::string_view data);
     // What is buffered, up to `most` bytes.
     [[nodiscard]] Viewed view_buffered(std::size_t most);
-    // Keeps it until the next read.
-    std::string_view show(Viewed viewed) noexcept;
+    // Keeps it until the next read, out of `viewed`.
+    std::string_view show(Viewed& viewed) noexcept {
+        end_view();  // of another task, which has read meanwhile
+        if (viewed.data.empty()) return {};
+        buffer_->viewed = std::move(viewed);
+        return buffer_->viewed.data;
+    }
     void end_view() noexcept {
         if (buffer_ != nullptr && !buffer_->viewed.data.empty()) drop_view();
     }
@@ -176,6 +183,7 @@ class ReaderState : public Recycled {
     };
 
     Buffer& buffer();
+    void feed_nobody(std::string_view data);
     void append(std::string_view data);
     void wake_waiter() noexcept;
     void pause_if_full();
@@ -253,7 +261,7 @@ class ViewWaiter final : public ReadWaiter {
     void put_back(ReaderState& reader) override;
     std::string_view await_resume() {
         finish();
-        return reader().show(std::move(viewed_));
+        return reader().show(viewed_);
     }
 
   private:

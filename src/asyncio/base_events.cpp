@@ -367,7 +367,8 @@ void EventLoop::Internals::discard_ready(EventLoop& loop) noexcept {
 void EventLoop::close() {
     LoopState& s = *state_;
     if (s.running) throw RuntimeError("cannot close a running event loop; call stop() first");
-    if (closed_.load(std::memory_order_relaxed)) return;
+    // What is delivered meanwhile may ask for it again.
+    if (closed_.load(std::memory_order_relaxed) || std::exchange(s.closing, true)) return;
     // In this order: completions that are still due reach frames that still exist, then the
     // frames go, then what they had queued.
     s.proactor->close();

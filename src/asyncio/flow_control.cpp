@@ -54,6 +54,12 @@ void ProtocolSlot::set(std::shared_ptr<BaseProtocol> protocol) {
     protocol_ = std::move(protocol);
 }
 
+void ProtocolSlot::exchange(std::shared_ptr<BaseProtocol> protocol, EventLoop& loop) {
+    const std::shared_ptr<BaseProtocol> before = protocol_;
+    set(std::move(protocol));
+    if (receiving_) loop.call_soon([before] {});
+}
+
 void ProtocolSlot::connection_made(std::shared_ptr<Transport> transport) {
     const std::shared_ptr<BaseProtocol> keep = protocol_;
     connection().connection_made(std::move(transport));

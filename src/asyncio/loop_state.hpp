@@ -109,31 +109,33 @@ struct LoopState : LoopLinks {
     LoopState() noexcept;
     ~LoopState();
 
+    // What each iteration looks at comes first, in a few cache lines.
     ReadyQueue* ready = nullptr;  // the loop's own
-    std::int32_t tid = 0;         // of the thread that runs it
-    bool simulated = false;       // its time is not the system's
-
     std::unique_ptr<Proactor> proactor;
-    TimerQueue timers;
-    std::int64_t latest_time = 0;  // of the last look at the clock
-
     // Handles from other threads, newest first.
     std::atomic<ReadyNode*> inbox{nullptr};
+    // How often Ctrl-C was pressed and not yet seen.
+    std::atomic<int> interrupts{0};
     // Set while the loop may block; whoever clears it wakes it.
     std::atomic<bool> asleep{false};
-
     bool running = false;
     bool stopping = false;
-    std::atomic<std::thread::id> thread;
-
-    // How often Ctrl-C was pressed and not yet seen, and what the runner does about it.
-    std::atomic<int> interrupts{0};
-    std::function<void(int)> on_interrupt;
-
-    DebugNotes debug_notes;
-
+    bool closing = false;
+    bool simulated = false;  // its time is not the system's
+    std::int32_t tid = 0;    // of the thread that runs it
+    // How much ran since the kernel was last asked, and when that was.
+    std::uint32_t turns_since_poll = 0;
+    std::uint32_t turns_since_look = 0;
+    std::int64_t last_poll = 0;
+    std::int64_t latest_time = 0;  // of the last look at the clock
+    ViewMemory view_memory;
     // Puts what is ready into another order, for tests.
     std::function<void(ReadyQueue&)> reorder;
+    TimerQueue timers;
+
+    std::atomic<std::thread::id> thread;
+    std::function<void(int)> on_interrupt;  // what the runner does about Ctrl-C
+    DebugNotes debug_notes;
 
     TaskLinks tasks;  // a circular list of those not done, in order of creation
     EventLoop::ExceptionHandler exception_handler;
@@ -146,16 +148,10 @@ struct LoopState : LoopLinks {
 
     ResourceList resources;
     TransportDescriptors transport_descriptors;
-    ViewMemory view_memory;
     std::unique_ptr<FdWatchers> watchers;
     std::unique_ptr<SignalHandlers> signals;
     std::unique_ptr<NameResolver> resolver;
     bool system_resolver = false;
-
-    // How much ran since the kernel was last asked, and when that was.
-    std::uint32_t turns_since_poll = 0;
-    std::uint32_t turns_since_look = 0;
-    std::int64_t last_poll = 0;
 };
 
 // Shows a loop to who looks at the process from outside, until it is hidden again. Both do

@@ -23,7 +23,7 @@ class PipeTransport : public Transport, public LoopResource {
     [[nodiscard]] bool is_closing() const noexcept override { return closing_; }
     [[nodiscard]] std::any extra_info(std::string_view name) const override;
     void set_protocol(std::shared_ptr<BaseProtocol> protocol) override {
-        protocol_.set(std::move(protocol));
+        protocol_.exchange(std::move(protocol), *loop_);
     }
     [[nodiscard]] std::shared_ptr<BaseProtocol> get_protocol() const override {
         return protocol_.get();

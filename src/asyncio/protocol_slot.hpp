@@ -1,6 +1,7 @@
 // The protocol of a byte transport: which kind it is, found out once, and the calls to it.
 #pragma once
 
+#include <asyncio/events.hpp>
 #include <asyncio/protocols.hpp>
 #include <memory>
 #include <span>
@@ -12,6 +13,8 @@ class ProtocolSlot {
   public:
     // Throws: TypeError unless it is a Protocol or a BufferedProtocol.
     void set(std::shared_ptr<BaseProtocol> protocol);
+    // The same, also out of a call to the one that was set: that lives on until it is over.
+    void exchange(std::shared_ptr<BaseProtocol> protocol, EventLoop& loop);
     // Gives it up, for its owner to destroy when nothing of it runs any more.
     [[nodiscard]] std::shared_ptr<BaseProtocol> take() noexcept {
         return std::exchange(protocol_, nullptr);
@@ -30,8 +33,8 @@ class ProtocolSlot {
     // Throws: what the protocol throws; RuntimeError for a buffer of no size.
     template <class Stopped>
     std::string_view receive(std::string_view data, Stopped stopped) {
-        const std::shared_ptr<BaseProtocol> keep = protocol_;
         if (!buffered_) {
+            const Call call(*this);
             static_cast<Protocol&>(*protocol_).data_received(data);
             return {};
         }
@@ -47,6 +50,18 @@ class ProtocolSlot {
     [[nodiscard]] const char* failure() const noexcept;
 
   private:
+    // One of data_received(). Cheaper than a handle to the protocol for as long.
+    class Call {
+      public:
+        explicit Call(ProtocolSlot& slot) noexcept : slot_(slot) { slot.receiving_ = true; }
+        Call(const Call&) = delete;
+        Call& operator=(const Call&) = delete;
+        ~Call() { slot_.receiving_ = false; }
+
+      private:
+        ProtocolSlot& slot_;
+    };
+
     [[nodiscard]] ConnectionProtocol& connection() const noexcept {
         return static_cast<ConnectionProtocol&>(*protocol_);
     }
@@ -54,7 +69,8 @@ class ProtocolSlot {
 
     std::shared_ptr<BaseProtocol> protocol_;
     bool buffered_ = false;
-    bool asking_ = false;  // a BufferedProtocol for memory
+    bool asking_ = false;     // a BufferedProtocol for memory
+    bool receiving_ = false;  // data_received() is being called
 };
 
 }  // namespace asyncio::detail

@@ -68,43 +68,45 @@ std::span<std::byte> Receiving::lend(Operation& operation) noexcept {
     return self.transport_.lend_memory();
 }
 
-void Receiving::completed(Operation& operation, int result, bool more) {
-    auto& self = *static_cast<Receiving*>(operation.owner);
-    if (result > 0) {
-        self.received(
-            {static_cast<const char*>(operation.buffer), static_cast<std::size_t>(result)});
-        return;  // there is always more
-    }
-    const std::shared_ptr<void> keep = self.transport_.keep_alive();
-    if (result != -ECANCELED) {
-        self.ended(result);
-    } else if (std::exchange(self.cancelling_, false)) {
-        // Not where the loop closes: there it would only be cancelled again.
-        self.go_on();
-    }
-    if (!more) self.transport_.receiving_over();
+inline void Receiving::deliver(std::string_view data) {
+    const std::string_view rest = transport_.take_input(data);
+    if (!rest.empty() && !stopped_) [[unlikely]]
+        held_ = std::make_unique<std::string>(rest);
 }
 
-void Receiving::received(std::string_view data) {
-    if (stopped_) return;
-    // Usual: nothing of it is kept here.
-    if (!paused_ && held_ == nullptr) [[likely]] {
-        deliver(data);
-        return;
+// The transport holds itself for as long as the kernel has the operation, so also while data is
+// delivered: that is not the last of it.
+void Receiving::completed(Operation& operation, int result, bool more) {
+    auto& self = *static_cast<Receiving*>(operation.owner);
+    if (result <= 0) return self.completed_without(result, more);
+    const std::string_view data(static_cast<const char*>(operation.buffer),
+                                static_cast<std::size_t>(result));
+    if (!self.active() || self.held_ != nullptr) [[unlikely]] {
+        self.hold(data);
+    } else {
+        self.deliver(data);
     }
+}
+
+void Receiving::completed_without(int result, bool more) {
+    const std::shared_ptr<void> keep = transport_.keep_alive();
+    if (result != -ECANCELED) {
+        ended(result);
+    } else if (std::exchange(cancelling_, false)) {
+        // Not where the loop closes: there it would only be cancelled again.
+        go_on();
+    }
+    if (!more) transport_.receiving_over();
+}
+
+void Receiving::hold(std::string_view data) {
+    if (stopped_) return;
     if (held_ == nullptr) {
         held_ = std::make_unique<std::string>(data);
     } else {
         held_->append(data);
     }
     if (paused_) cancel();
-}
-
-void Receiving::deliver(std::string_view data) {
-    // The last handle may go out of the protocol.
-    const std::shared_ptr<void> keep = transport_.keep_alive();
-    const std::string_view rest = transport_.take_input(data);
-    if (!rest.empty() && !stopped_) held_ = std::make_unique<std::string>(rest);
 }
 
 void Receiving::deliver_held() {

@@ -51,7 +51,9 @@ class Receiving {
   private:
     static std::span<std::byte> lend(Operation& operation) noexcept;
     static void completed(Operation& operation, int result, bool more);
-    void received(std::string_view data);
+    void completed_without(int result, bool more);
+    // What came while nothing is delivered.
+    void hold(std::string_view data);
     void ended(int result);
     void deliver(std::string_view data);
     void deliver_held();

@@ -70,8 +70,7 @@ void SocketTransport::begin(Future<void> waiter) {
 }
 
 void SocketTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
-    // Whoever runs right now keeps itself alive.
-    protocol_.set(std::move(protocol));
+    protocol_.exchange(std::move(protocol), *loop_);
 }
 
 std::any SocketTransport::extra_info(std::string_view name) const {
@@ -124,13 +123,17 @@ void SocketTransport::take_end(int result) {
 
 // ---- writing ------------------------------------------------------------------------------
 
-bool SocketTransport::may_write(std::size_t size) {
+inline bool SocketTransport::may_write(std::size_t size) {
+    if (!eof_written_ && !emptied_ && size > 0 && lost_count_ == 0) [[likely]]
+        return true;
+    return may_write_late(size);
+}
+
+// Always false, if it returns.
+bool SocketTransport::may_write_late(std::size_t size) {
     if (eof_written_) throw RuntimeError("Cannot call write() after write_eof()");
     if (emptied_) throw RuntimeError("unable to write; sendfile is in progress");
-    if (size == 0) return false;
-    if (lost_count_ == 0) [[likely]]
-        return true;
-    count_lost_write(lost_count_);
+    if (size > 0) count_lost_write(lost_count_);
     return false;
 }
 

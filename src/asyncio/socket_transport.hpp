@@ -117,6 +117,7 @@ class SocketTransport final : public Transport,
     }
     // -- writing
     [[nodiscard]] bool may_write(std::size_t size);
+    [[nodiscard]] bool may_write_late(std::size_t size);
     [[nodiscard]] std::ptrdiff_t send_now(std::string_view data);
     void send_later(std::string_view data);
     static void sent(Operation& operation, int result, bool more);

@@ -91,7 +91,7 @@ SslTransport::~SslTransport() {
 }
 
 void SslTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
-    application_.set(std::move(protocol));
+    application_.exchange(std::move(protocol), *loop_);
 }
 
 std::any SslTransport::extra_info(std::string_view name) const {

@@ -110,18 +110,22 @@ ReaderState::ReaderState(EventLoop& loop, std::ptrdiff_t limit)
 }
 
 void ReaderState::feed_data(std::string_view data) {
-    if (eof_) throw RuntimeError("feed_data after feed_eof");
+    if (eof_) [[unlikely]]
+        throw RuntimeError("feed_data after feed_eof");
     if (data.empty()) return;
-    if (waiter_ == nullptr) {
-        if (woken_ != nullptr && buffered().empty()) woken_->take_more(data);
-        if (!data.empty()) append(data);
-        pause_if_full();
-        return;
-    }
+    if (waiter_ == nullptr) return feed_nobody(data);
     const bool straight = buffered().empty() && waiter_->take_straight(*this, data);
+    if (straight && data.empty()) return wake_waiter();  // usual
     if (!data.empty()) append(data);
-    if (straight || waiter_->advance(*this)) wake_waiter();
-    if (waiter_ == nullptr) pause_if_full();
+    if (!straight && !waiter_->advance(*this)) return;
+    wake_waiter();
+    pause_if_full();
+}
+
+void ReaderState::feed_nobody(std::string_view data) {
+    if (woken_ != nullptr && buffered().empty()) woken_->take_more(data);
+    if (!data.empty()) append(data);
+    pause_if_full();
 }
 
 void ReaderState::feed_eof() {
@@ -233,10 +237,10 @@ Viewed ReaderState::view_of(std::string_view data) {
     ViewMemory& memory = EventLoop::Internals::state(*loop_).view_memory;
     // Little is not worth a block, whose first lines are in no cache.
     if (data.size() >= least_kept_in_block && memory.is_next(data)) {
-        return {.data = data, .block = memory.take(), .copy = nullptr};
+        return {.data = data, .block = memory.take_next()};
     }
-    Viewed viewed{.data = {}, .block = nullptr, .copy = memory.take_copy()};
-    viewed.data = viewed.copy->assign(data);
+    Viewed viewed{.data = {}, .block = memory.copy(data)};
+    viewed.data = {reinterpret_cast<const char*>(viewed.block.bytes().data()), data.size()};
     return viewed;
 }
 
@@ -247,19 +251,9 @@ Viewed ReaderState::view_buffered(std::size_t most) {
     return viewed;
 }
 
-std::string_view ReaderState::show(Viewed viewed) noexcept {
-    end_view();
-    if (viewed.data.empty()) return {};
-    buffer_->viewed = std::move(viewed);
-    return buffer_->viewed.data;
-}
-
 void ReaderState::drop_view() noexcept {
-    auto& [data, block, copy] = buffer_->viewed;
-    data = {};
-    ViewMemory& memory = EventLoop::Internals::state(*loop_).view_memory;
-    if (block != nullptr) memory.give_back(std::move(block));
-    if (copy != nullptr) memory.give_back(std::move(copy));
+    buffer_->viewed.data = {};
+    EventLoop::Internals::state(*loop_).view_memory.give_back(std::move(buffer_->viewed.block));
 }
 
 std::string ReaderState::repr() const {

@@ -3,75 +3,83 @@
 // thousand idle connections need no more of them than one.
 #pragma once
 
+#include <asyncio/memory_detail.hpp>
 #include <cstddef>
-#include <memory>
+#include <cstring>
 #include <new>
 #include <span>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 namespace asyncio::detail {
 
-using ViewBlock = std::unique_ptr<std::byte[]>;
-using ViewCopy = std::unique_ptr<std::string>;
-
 // Of a loop; its thread only.
 class ViewMemory {
   public:
-    // The block that take() gives next, nobody's until then: who receives nothing has nothing
-    // to give back. Empty if there is no memory.
+    // The block that take_next() gives, nobody's until then: who receives nothing has nothing to
+    // give back. Empty if there is no memory.
     [[nodiscard]] std::span<std::byte> next() noexcept {
-        if (free_.empty() && !allocate()) return {};
-        return {free_.back().get(), size};
+        if (blocks_.free.empty() && !allocate_block()) return {};
+        return blocks_.free.back().bytes();
     }
     // Whether `data` was received into next().
     [[nodiscard]] bool is_next(std::string_view data) const noexcept {
-        return !free_.empty() && static_cast<const void*>(data.data()) == free_.back().get();
+        const void* const begin = data.data();
+        return !blocks_.free.empty() && begin == blocks_.free.back().bytes().data();
     }
-    [[nodiscard]] ViewBlock take() noexcept {
-        ViewBlock block = std::move(free_.back());
-        free_.pop_back();
-        return block;
-    }
-    // Memory of no size in particular, with whatever it held.
-    [[nodiscard]] ViewCopy take_copy() {
-        if (free_copies_.empty()) {
-            free_copies_.reserve(most_copies_kept);
-            return std::make_unique<std::string>();
-        }
-        ViewCopy copy = std::move(free_copies_.back());
-        free_copies_.pop_back();
+    [[nodiscard]] OwnedBlock take_next() noexcept { return blocks_.take(); }
+
+    [[nodiscard]] OwnedBlock copy(std::string_view data) {
+        OwnedBlock copy = memory_for(data.size());
+        std::memcpy(copy.bytes().data(), data.data(), data.size());
         return copy;
     }
-    // The last one given back is the first one taken: it is in the processor's caches.
-    void give_back(ViewBlock block) noexcept {
-        if (free_.size() < most_kept) free_.push_back(std::move(block));
-    }
-    void give_back(ViewCopy copy) noexcept {
-        if (free_copies_.size() >= most_copies_kept || copy->capacity() > largest_copy_kept) return;
-        free_copies_.push_back(std::move(copy));
+    void give_back(OwnedBlock block) noexcept {
+        const std::size_t size = block.bytes().size();
+        if (size == blocks_.size) return blocks_.keep(std::move(block));
+        if (size == middling_.size) middling_.keep(std::move(block));
     }
 
   private:
-    bool allocate() noexcept {
+    // The last one given back is the first one taken: it is in the processor's caches.
+    struct Pool {
+        std::size_t size;  // of each
+        std::size_t most;
+        std::vector<OwnedBlock> free{};
+
+        [[nodiscard]] OwnedBlock take() noexcept {
+            OwnedBlock block = std::move(free.back());
+            free.pop_back();
+            return block;
+        }
+        void keep(OwnedBlock block) noexcept {
+            if (free.size() < free.capacity()) free.push_back(std::move(block));
+        }
+        [[nodiscard]] OwnedBlock make() {
+            free.reserve(most);
+            return OwnedBlock(size);
+        }
+    };
+
+    // Small ones come out of the slabs for frames and tasks, as fast as out of a pool.
+    [[nodiscard]] OwnedBlock memory_for(std::size_t bytes) {
+        if (bytes <= most_in_slabs || bytes > middling_.size) return OwnedBlock(bytes);
+        return middling_.free.empty() ? middling_.make() : middling_.take();
+    }
+    bool allocate_block() noexcept {
         try {
-            free_.reserve(most_kept);
-            free_.push_back(std::make_unique_for_overwrite<std::byte[]>(size));
+            blocks_.free.push_back(blocks_.make());
             return true;
         } catch (const std::bad_alloc&) {
             return false;
         }
     }
 
+    static constexpr std::size_t most_in_slabs = 1024;
     // What is read at once where nobody lends memory, too.
-    static constexpr std::size_t size = 256 * 1024;
-    static constexpr std::size_t most_kept = 16;
-    static constexpr std::size_t most_copies_kept = 256;
-    static constexpr std::size_t largest_copy_kept = 16 * 1024;
-    std::vector<ViewBlock> free_;
-    std::vector<ViewCopy> free_copies_;
+    Pool blocks_{.size = 256 * 1024, .most = 16};
+    Pool middling_{.size = 16 * 1024, .most = 64};
 };
 
 }  // namespace asyncio::detail

@@ -529,6 +529,32 @@ TEST_F(Transports, AnUnclosedOneIsReportedInDebugMode) {
     EXPECT_THAT(warnings[0], StartsWith("unclosed transport <SocketTransport fd="));
 }
 
+// On io_uring the loop has taken it already, when it is stopped, and delivers it while it closes.
+TEST_F(Transports, ClosingTheLoopAgainOutOfWhatItsClosingDelivers) {
+    auto [ours, theirs] = socketpair();
+    auto protocol = make_recorder();
+    int calls = 0;
+    protocol->on_data = [&](std::string_view) {
+        ++calls;
+        protocol.reset();
+        loop.close();
+    };
+    run([&]() -> Coroutine<void> {
+        co_await loop.create_connection([&] { return protocol; }, {.sock = std::move(ours)});
+        co_await sleep(1ms);
+    });
+    protocol->transport.reset();
+    loop.call_soon([&] {
+        put(theirs, "late");
+        loop.stop();
+    });
+    loop.run_forever();
+    EXPECT_LE(calls, 1);
+    loop.close();
+    EXPECT_LE(calls, 1);
+    EXPECT_TRUE(loop.is_closed());
+}
+
 // ---- protocols ----------------------------------------------------------------------------
 
 TEST_F(Transports, SetProtocol) {

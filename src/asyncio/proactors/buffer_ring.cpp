@@ -11,9 +11,7 @@ namespace asyncio::detail {
 
 namespace {
 
-// Newer than liburing 2.3.
-constexpr unsigned short register_incremental = 2;
-constexpr unsigned buffer_has_more = 1U << 4;
+constexpr unsigned short register_incremental = 2;  // newer than liburing 2.3
 
 constexpr std::size_t incremental_size = 64 * 1024;
 constexpr std::size_t whole_size = 16 * 1024;
@@ -45,10 +43,6 @@ bool register_ring(int fd, io_uring_buf_ring* ring, unsigned entries, bool incre
            0;
 }
 
-unsigned buffer_of(const io_uring_cqe& completion) noexcept {
-    return completion.flags >> IORING_CQE_BUFFER_SHIFT;
-}
-
 }  // namespace
 
 std::unique_ptr<BufferRing> BufferRing::make(int fd, bool incremental) noexcept {
@@ -73,20 +67,6 @@ bool BufferRing::open(int fd, bool incremental) noexcept {
 BufferRing::~BufferRing() {
     if (ring_ != nullptr) ::munmap(ring_, ring_bytes(entries));
     if (memory_ != nullptr) ::munmap(memory_, entries * size_);
-}
-
-std::string_view BufferRing::data(const io_uring_cqe& completion) const noexcept {
-    const unsigned buffer = buffer_of(completion);
-    return {start(buffer) + used_[buffer], static_cast<std::size_t>(completion.res)};
-}
-
-void BufferRing::give_back(const io_uring_cqe& completion) noexcept {
-    const unsigned buffer = buffer_of(completion);
-    if (incremental_ && (completion.flags & buffer_has_more) != 0) {
-        used_[buffer] += static_cast<unsigned>(completion.res);
-    } else {
-        add(buffer);
-    }
 }
 
 void BufferRing::add(unsigned buffer) noexcept {

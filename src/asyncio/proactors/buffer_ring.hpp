@@ -24,8 +24,18 @@ class BufferRing {
     ~BufferRing();
 
     // What a completion with a positive result brought; there until give_back() of the same.
-    [[nodiscard]] std::string_view data(const io_uring_cqe& completion) const noexcept;
-    void give_back(const io_uring_cqe& completion) noexcept;
+    [[nodiscard]] std::string_view data(const io_uring_cqe& completion) const noexcept {
+        const unsigned buffer = buffer_of(completion);
+        return {start(buffer) + used_[buffer], static_cast<std::size_t>(completion.res)};
+    }
+    void give_back(const io_uring_cqe& completion) noexcept {
+        const unsigned buffer = buffer_of(completion);
+        if (incremental_ && (completion.flags & has_more) != 0) {
+            used_[buffer] += static_cast<unsigned>(completion.res);
+        } else {
+            add(buffer);
+        }
+    }
     // More buffers, up to a limit.
     void grow() noexcept;
 
@@ -33,11 +43,15 @@ class BufferRing {
     BufferRing() = default;
     [[nodiscard]] bool open(int fd, bool incremental) noexcept;
     void add(unsigned buffer) noexcept;
+    [[nodiscard]] static unsigned buffer_of(const io_uring_cqe& completion) noexcept {
+        return completion.flags >> IORING_CQE_BUFFER_SHIFT;
+    }
     [[nodiscard]] char* start(unsigned buffer) const noexcept {
         return memory_ + std::size_t{buffer} * size_;
     }
 
-    static constexpr unsigned entries = 256;  // room in the ring; a power of two
+    static constexpr unsigned has_more = 1U << 4;  // newer than liburing 2.3
+    static constexpr unsigned entries = 256;       // room in the ring; a power of two
 
     io_uring_buf_ring* ring_ = nullptr;
     char* memory_ = nullptr;

@@ -27,8 +27,14 @@ enum Pending : std::uint8_t {
 inline constexpr std::uint8_t drained = 1;
 
 // The low bits of an entry's user_data tell what the pointer above them means.
-enum Tag : std::uint64_t { own_tag = 0, cancel_tag = 1, wake_tag = 2, cancel_all_tag = 3 };
-inline constexpr std::uint64_t tag_mask = 3;
+enum Tag : std::uint64_t {
+    own_tag = 0,
+    cancel_tag = 1,
+    wake_tag = 2,
+    cancel_all_tag = 3,
+    pause_tag = 4
+};
+inline constexpr std::uint64_t tag_mask = 7;
 static_assert(alignof(Operation) > tag_mask && sizeof(Operation*) == sizeof(std::uint64_t));
 
 [[nodiscard]] inline std::uint64_t token(const Operation& operation, Tag tag) noexcept {

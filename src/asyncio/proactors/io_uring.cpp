@@ -52,8 +52,8 @@ constexpr std::uint8_t bulk = 2;  // and above: that many small reads since a la
 constexpr std::size_t least_bulk = 16 * 1024;
 constexpr std::size_t small_read = 8 * 1024;  // looks as if it were over
 constexpr std::uint8_t small_reads_to_end_bulk = 8;
-// With nothing else to do. What is behind urgent data is late by two of these at the most.
-constexpr Nanoseconds short_reads_pause = std::chrono::milliseconds(10);
+// What is behind urgent data is late by three of these at the most, in a quiet moment.
+constexpr __kernel_timespec short_reads_pause{.tv_sec = 0, .tv_nsec = 10'000'000};
 
 // Operation::known, of a socket's multishot receive that waits by a multishot poll: one entry
 // for all the reads to come, which reports edges. See also ShortReads.
@@ -122,6 +122,8 @@ class IoUringProactor final : public Proactor {
     }
 
     void wait(std::optional<Nanoseconds> timeout) override {
+        // Before it blocks: whoever it wakes for wants no more to happen first than has to.
+        if (!short_reads_.empty()) look_at_short_reads(1);
         const bool at_once = (timeout && timeout->count() <= 0) || !ready_.empty() ||
                              continuing_ != nullptr || !readable_.empty() ||
                              next_held_ < held_.size();
@@ -134,7 +136,6 @@ class IoUringProactor final : public Proactor {
                 wait_for_completions(timeout);
             }
         }
-        look_at_short_reads(1);
         deliver();
     }
 
@@ -197,7 +198,7 @@ class IoUringProactor final : public Proactor {
         buffers_refused_ = false;
         owner_ = this_thread();
         process_ = ::getpid();
-        wake_armed_ = false;
+        wake_armed_ = pausing_ = pause_over_ = false;
     }
 
     [[noreturn]] static void throw_not_detached() {
@@ -207,10 +208,24 @@ class IoUringProactor final : public Proactor {
     }
 
     void wait_for_completions(std::optional<Nanoseconds> timeout) {
-        const bool pauses = !short_reads_.empty() && (!timeout || *timeout > short_reads_pause);
-        const int result = ring_->enter(1, pauses ? short_reads_pause : timeout);
-        check(result);
-        if (pauses && result == -ETIME) look_at_short_reads(short_reads_.size());
+        if (!short_reads_.empty() && !pausing_) begin_pause();
+        check(ring_->enter(1, timeout));
+    }
+
+    // A timer that runs beside whatever comes. A timeout of each wait would have to be set, and
+    // taken back, for every message.
+    void begin_pause() noexcept {
+        io_uring_sqe* const entry = next_submission();
+        if (entry == nullptr) return;
+        io_uring_prep_timeout(entry, const_cast<__kernel_timespec*>(&short_reads_pause), 0, 0);
+        entry->user_data = pause_tag;
+        pausing_ = true;
+        short_reads_.begin_pause();
+    }
+
+    void end_pause() {
+        pausing_ = pause_over_ = false;
+        if (short_reads_.quiet()) look_at_short_reads(short_reads_.size());
     }
 
     static void check(int result) {
@@ -301,6 +316,9 @@ class IoUringProactor final : public Proactor {
             case wake_tag:
                 wake_armed_ = more;
                 return false;
+            case pause_tag:
+                pause_over_ = true;
+                return false;
             case cancel_all_tag:
                 --in_kernel_;
                 return false;
@@ -319,6 +337,19 @@ class IoUringProactor final : public Proactor {
     }
 
     void deliver() {
+        if (!held_.empty()) [[unlikely]]
+            deliver_held();
+        go_on_reading();
+        // In turns, as either may use up what is received in one wait().
+        readable_first_ = !readable_first_;
+        if (readable_first_ && !readable_.empty()) read_readable();
+        take_available();
+        if (!readable_first_ && !readable_.empty()) read_readable();
+        received_ = 0;
+        while (Operation* operation = ready_.pop_front()) conclude(*operation);
+    }
+
+    void deliver_held() {
         while (next_held_ < held_.size()) {
             const std::string data = std::move(held_data_[next_held_]);
             const io_uring_cqe completion = held_[next_held_++];
@@ -327,14 +358,6 @@ class IoUringProactor final : public Proactor {
         held_.clear();
         held_data_.clear();
         next_held_ = 0;
-        go_on_reading();
-        // In turns, as either may use up what is received in one wait().
-        readable_first_ = !readable_first_;
-        if (readable_first_) read_readable();
-        take_available();
-        if (!readable_first_) read_readable();
-        received_ = 0;
-        while (Operation* operation = ready_.pop_front()) conclude(*operation);
     }
 
     [[nodiscard]] bool has_received_enough() const noexcept {
@@ -349,6 +372,8 @@ class IoUringProactor final : public Proactor {
             io_uring_cqe completion;
             if (take(completion)) dispatch(completion, nullptr);
         }
+        if (pause_over_) [[unlikely]]
+            end_pause();
     }
 
     void read_readable() {
@@ -717,13 +742,17 @@ class IoUringProactor final : public Proactor {
 
     const IoUringMode best_;
     Descriptor wake_;
-    std::unique_ptr<BufferRing> buffers_;  // of ring_; made when first needed
-    bool buffers_refused_ = false;
-    std::unique_ptr<Ring> ring_;
-    std::uint64_t owner_ = 0;  // the thread whose ring it is
-    pid_t process_ = 0;
     bool wake_armed_ = false;
     bool closing_ = false;
+    bool readable_first_ = false;
+    bool pausing_ = false;     // the timer of short_reads_ is in the kernel
+    bool pause_over_ = false;  // or was until a moment ago
+    bool buffers_refused_ = false;
+    std::unique_ptr<Ring> ring_;
+    std::uint64_t owner_ = 0;              // the thread whose ring it is
+    std::unique_ptr<BufferRing> buffers_;  // of ring_; made when first needed
+    std::size_t received_ = 0;             // in this wait()
+    Operation* continuing_ = nullptr;      // with a large message
     std::size_t in_kernel_ = 0;  // entries without their last completion, but for the wake's
     OperationList queued_;       // not yet entries
     OperationList submitted_;    // in the kernel
@@ -731,14 +760,12 @@ class IoUringProactor final : public Proactor {
     OperationList ready_;        // with a result to deliver
     ReadScratch scratch_;
     ReadStreak streak_;
-    Operation* continuing_ = nullptr;  // with a large message
     std::deque<Operation*> readable_;  // what their polls told of is not used up
     ShortReads short_reads_;
-    bool readable_first_ = false;
-    std::size_t received_ = 0;            // in this wait()
     std::vector<io_uring_cqe> held_;      // taken by detach()
     std::vector<std::string> held_data_;  // what they brought
     std::size_t next_held_ = 0;
+    pid_t process_ = 0;  // whose ring it is
 };
 
 }  // namespace

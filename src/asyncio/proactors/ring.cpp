@@ -99,27 +99,13 @@ io_uring_sqe* Ring::next_submission() noexcept {
     return entry;
 }
 
-int Ring::enter(unsigned wanted, std::optional<Nanoseconds> timeout) noexcept {
-    if (wanted == 0 || !timeout) return call(wanted, IORING_ENTER_GETEVENTS, nullptr, _NSIG / 8);
-    __kernel_timespec limit{.tv_sec = timeout->count() / 1'000'000'000,
-                            .tv_nsec = timeout->count() % 1'000'000'000};
+int Ring::enter_until(unsigned wanted, Nanoseconds timeout) noexcept {
+    __kernel_timespec limit{.tv_sec = timeout.count() / 1'000'000'000,
+                            .tv_nsec = timeout.count() % 1'000'000'000};
     io_uring_getevents_arg argument{};
     argument.sigmask_sz = _NSIG / 8;
     argument.ts = reinterpret_cast<std::uintptr_t>(&limit);
     return call(wanted, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &argument, sizeof argument);
-}
-
-int Ring::call(unsigned wanted, unsigned flags, void* argument, std::size_t size) noexcept {
-    std::atomic_ref(*submission_tail_).store(tail_, std::memory_order_release);
-    return ::io_uring_enter2(static_cast<unsigned>(fd()), unsubmitted(), wanted,
-                             flags | enter_flags_, static_cast<sigset_t*>(argument), size);
-}
-
-io_uring_cqe Ring::take() noexcept {
-    const io_uring_cqe result = results_[head_ & completion_mask_];
-    ++head_;
-    std::atomic_ref(*completion_head_).store(head_, std::memory_order_release);
-    return result;
 }
 
 }  // namespace asyncio::detail

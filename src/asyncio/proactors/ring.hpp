@@ -6,6 +6,7 @@
 #pragma once
 
 #include <liburing.h>
+#include <signal.h>
 
 #include <atomic>
 #include <cstddef>
@@ -39,7 +40,10 @@ class Ring {
     int submit() noexcept { return call(0, 0, nullptr, 0); }
     // The same, and lets the kernel post what it has put off; with `wanted` > 0 waits for as
     // many completions, a signal or the timeout.
-    int enter(unsigned wanted, std::optional<Nanoseconds> timeout) noexcept;
+    int enter(unsigned wanted, std::optional<Nanoseconds> timeout) noexcept {
+        if (wanted > 0 && timeout) return enter_until(wanted, *timeout);
+        return call(wanted, IORING_ENTER_GETEVENTS, nullptr, _NSIG / 8);
+    }
 
     // Whether the kernel has something to post at the next enter().
     [[nodiscard]] bool has_deferred() const noexcept {
@@ -55,7 +59,12 @@ class Ring {
         return results_[(head_ + later) & completion_mask_].user_data;
     }
     // Takes the oldest of available() > 0.
-    io_uring_cqe take() noexcept;
+    io_uring_cqe take() noexcept {
+        const io_uring_cqe result = results_[head_ & completion_mask_];
+        ++head_;
+        std::atomic_ref(*completion_head_).store(head_, std::memory_order_release);
+        return result;
+    }
 
   private:
     struct Mapping {
@@ -72,7 +81,12 @@ class Ring {
         }
     };
 
-    int call(unsigned wanted, unsigned flags, void* argument, std::size_t size) noexcept;
+    int enter_until(unsigned wanted, Nanoseconds timeout) noexcept;
+    int call(unsigned wanted, unsigned flags, void* argument, std::size_t size) noexcept {
+        std::atomic_ref(*submission_tail_).store(tail_, std::memory_order_release);
+        return ::io_uring_enter2(static_cast<unsigned>(fd()), unsubmitted(), wanted,
+                                 flags | enter_flags_, static_cast<sigset_t*>(argument), size);
+    }
 
     Descriptor fd_;
     Mapping rings_;

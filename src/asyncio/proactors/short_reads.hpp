@@ -3,15 +3,15 @@
 // kernel calls all that comes to a TCP socket urgent where it wakes a ring. Who has not read
 // since for a while is to be read from once more.
 //
-// A clock hand: one step for each wait(), a whole turn after a pause. So who reads all the time
-// is never asked, and who has stopped is asked once.
+// A clock hand: one step for each wait(), a whole turn after a pause in which nobody read. So who
+// reads all the time is never asked, and who has stopped is asked once.
 #pragma once
 
 #include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <vector>
 
 #include "proactor.hpp"
 
@@ -25,35 +25,49 @@ class ShortReads {
     void add(Operation& reader) {
         const bool is_new = (reader.known & waits) == 0;
         reader.known |= waits | has_read;
+        quiet_ = false;
         if (is_new) readers_.push_back(&reader);
     }
     void remove(Operation& reader) noexcept {
         if ((reader.known & waits) == 0) return;
-        reader.known &= static_cast<std::uint8_t>(~(waits | has_read));
         const auto place = std::ranges::find(readers_, &reader);
         assert(place != readers_.end());
-        readers_.erase(place);
+        take_out(static_cast<std::size_t>(place - readers_.begin()));
     }
+
+    void begin_pause() noexcept { quiet_ = true; }
+    // Whether nobody has read since begin_pause().
+    [[nodiscard]] bool quiet() const noexcept { return quiet_; }
 
     // One step. The reader is to be read from, and is none of these any more; null for nobody.
     [[nodiscard]] Operation* next() {
         if (readers_.empty()) return nullptr;
-        Operation* const reader = readers_.front();
-        readers_.pop_front();
-        if ((reader->known & has_read) != 0) {
-            reader->known &= static_cast<std::uint8_t>(~has_read);
-            readers_.push_back(reader);
+        if (hand_ >= readers_.size()) hand_ = 0;
+        Operation& reader = *readers_[hand_];
+        if ((reader.known & has_read) != 0) {
+            reader.known &= static_cast<std::uint8_t>(~has_read);
+            ++hand_;
             return nullptr;
         }
-        reader->known &= static_cast<std::uint8_t>(~waits);
-        return reader;
+        take_out(hand_);
+        return &reader;
     }
 
   private:
     // Operation::known.
     static constexpr std::uint8_t waits = 0x40;     // is in readers_
     static constexpr std::uint8_t has_read = 0x80;  // since the hand came by
-    std::deque<Operation*> readers_;
+
+    // The last one takes its place.
+    void take_out(std::size_t place) noexcept {
+        readers_[place]->known &= static_cast<std::uint8_t>(~(waits | has_read));
+        readers_[place] = readers_.back();
+        readers_.pop_back();
+    }
+
+    std::vector<Operation*> readers_;
+    std::size_t hand_ = 0;
+    bool quiet_ = false;
 };
 
 }  // namespace asyncio::detail
