@@ -529,29 +529,30 @@ TEST_F(Transports, AnUnclosedOneIsReportedInDebugMode) {
     EXPECT_THAT(warnings[0], StartsWith("unclosed transport <SocketTransport fd="));
 }
 
-// On io_uring the loop has taken it already, when it is stopped, and delivers it while it closes.
+// On io_uring a loop that is stopped has taken what it delivers only while it closes, when much
+// came at once.
 TEST_F(Transports, ClosingTheLoopAgainOutOfWhatItsClosingDelivers) {
-    auto [ours, theirs] = socketpair();
-    auto protocol = make_recorder();
+    constexpr int connections = 8;
+    std::vector<Socket> peers;
     int calls = 0;
-    protocol->on_data = [&](std::string_view) {
-        ++calls;
-        protocol.reset();
-        loop.close();
-    };
     run([&]() -> Coroutine<void> {
-        co_await loop.create_connection([&] { return protocol; }, {.sock = std::move(ours)});
-        co_await sleep(1ms);
+        for (int i = 0; i < connections; ++i) {
+            Connected c = co_await connected();
+            c.protocol->transport.reset();
+            c.protocol->on_data = [&](std::string_view) {
+                ++calls;
+                loop.is_running() ? loop.stop() : loop.close();
+            };
+            peers.push_back(std::move(c.peer));
+        }
     });
-    protocol->transport.reset();
+    const std::string much(100'000, 'x');
     loop.call_soon([&] {
-        put(theirs, "late");
-        loop.stop();
+        for (const Socket& peer : peers) put(peer, much);
     });
     loop.run_forever();
-    EXPECT_LE(calls, 1);
+    EXPECT_GT(calls, 0);
     loop.close();
-    EXPECT_LE(calls, 1);
     EXPECT_TRUE(loop.is_closed());
 }
 
