@@ -1,5 +1,6 @@
 #include "receiving.hpp"
 
+#include <cassert>
 #include <cerrno>
 #include <utility>
 
@@ -79,6 +80,7 @@ inline void Receiving::deliver(std::string_view data) {
 void Receiving::completed(Operation& operation, int result, bool more) {
     auto& self = *static_cast<Receiving*>(operation.owner);
     if (result <= 0) return self.completed_without(result, more);
+    assert(self.busy());
     const std::string_view data(static_cast<const char*>(operation.buffer),
                                 static_cast<std::size_t>(result));
     if (!self.active() || self.held_ != nullptr) [[unlikely]] {
