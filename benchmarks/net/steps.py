@@ -1,14 +1,21 @@
 #!/usr/bin/env python3
 """What a message costs in user code: the instructions, and the cache lines and pages of code they
-lie in; benchmarks/run steps starts it.
+lie in; then the time; benchmarks/run steps starts it.
 
 One connection echoes, and the server executes one instruction at a time (ptrace). So the figures
-are exact, and the same on every run; io_uring is counted as well as epoll. A server with one
-connection sleeps between two messages, and the kernel uses the processor's caches meanwhile: how
-many lines have to be fetched again says more than how many instructions there are.
+are exact, and the same on every run, but for what depends on the time; io_uring is counted as well
+as epoll. A server with one connection sleeps between two messages, and the kernel uses the
+processor's caches meanwhile: how many lines have to be fetched again says more than how many
+instructions there are.
+
+For the time the servers run at full speed, in turns, with between.so preloaded: how long it is from
+the end of one call of the kernel to the beginning of the next. It tells a tenth of a microsecond
+apart, which requests per second do not. What does not call through the C library has none.
 """
 import argparse
+import array
 import os
+import random
 import re
 import socket
 import statistics
@@ -83,6 +90,72 @@ def messages(steps):
     return [steps[i:j] for i, j in zip(at[1:-1], at[2:])]
 
 
+KINDS = ("wait", "receive", "send")
+PLACES, TICKS = 4096, 8  # of each pair of kinds in the file
+
+
+class Times:
+    """What between.so counted of one server, turn by turn."""
+
+    def __init__(self, command, core, directory, number):
+        self.file = os.path.join(directory, str(number))
+        self.port = runner.port_free()
+        command = command.replace("{port}", str(self.port))
+        self.server = runner.Server(f"env BETWEEN_OUT={self.file} LD_PRELOAD={runner.b('between.so')} {command}",
+                                    core, self.port)
+        self.turns = {}  # (kind, kind): medians in ns
+        self.seen = self.read()[1]
+
+    def read(self):
+        with open(self.file, "rb") as f:
+            per_us = struct.unpack("<Q", f.read(8))[0]
+            counts = array.array("I", f.read())
+        return per_us, counts
+
+    def take_turn(self, size, a):
+        subprocess.run(["taskset", "-c", str(a.load_core), runner.b("echo_load"), "127.0.0.1", str(self.port),
+                        "1", str(size), str(a.secs), "1", "--warmup", "0.02", "--pids", str(self.server.pids[-1])],
+                       stdout=subprocess.DEVNULL, check=True)
+        before, (per_us, self.seen) = self.seen, self.read()
+        new = [now - then for now, then in zip(self.seen, before)]
+        for i in range(len(KINDS) ** 2):
+            times = new[i * PLACES:(i + 1) * PLACES]
+            if sum(times) * 20 > sum(new):  # others are no part of each message
+                pair = divmod(i, len(KINDS))
+                self.turns.setdefault(pair, []).append(median_place(times) * TICKS * 1000 / per_us)
+
+    def row(self, name, size):
+        middle = {pair: statistics.median(turns) for pair, turns in sorted(self.turns.items())}
+        parts = ", ".join(f"{KINDS[a]} to {KINDS[b]} {ns:.0f}" for (a, b), ns in middle.items())
+        total = f"{sum(middle.values()):.0f}" if middle else "-"
+        return f"{name:24}{size:8}{total:>14}  {parts}"
+
+
+def median_place(times):
+    left = sum(times) / 2
+    for place, count in enumerate(times):
+        left -= count
+        if left <= 0:
+            return place
+    return len(times)
+
+
+def measure_times(servers, size, a):
+    with tempfile.TemporaryDirectory() as directory:
+        all_of_them = {}
+        try:
+            for number, (name, command) in enumerate(servers.items()):
+                all_of_them[name] = Times(command, a.server_core, directory, number)
+            for _ in range(a.rounds):
+                for one in random.sample(list(all_of_them.values()), len(all_of_them)):
+                    one.take_turn(size, a)
+        finally:
+            for one in all_of_them.values():
+                one.server.stop()
+        for name, one in all_of_them.items():
+            print(one.row(name, size), flush=True)
+
+
 def row(name, size, found):
     def middle(count):
         return round(statistics.median(count(one) for one in found))
@@ -98,7 +171,10 @@ def main():
     ap.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND", help="one more server; {port} is filled in")
     ap.add_argument("--sizes", default="64,16384", help="of messages, in bytes")
     ap.add_argument("--steps", type=int, default=60_000, help="instructions of each server")
+    ap.add_argument("--rounds", type=int, default=20, help="of turns for the time; 0 for no times")
+    ap.add_argument("--secs", type=float, default=0.1, help="of each turn")
     ap.add_argument("--server-core", type=int, default=0)
+    ap.add_argument("--load-core", type=int, default=1)
     a = ap.parse_args()
     servers = {name: command for name, command in runner.echo_servers().items()
                if any(re.fullmatch(one, name) for one in a.only.split(","))}
@@ -110,6 +186,10 @@ def main():
             if not found:
                 sys.exit(f"{name}: no message was echoed within {a.steps} instructions; try --steps {a.steps * 10}")
             print(row(name, size, found), flush=True)
+    if a.rounds > 0:
+        print(f"\n{'per message':24}{'bytes':>8}{'user time, ns':>14}  between which calls, medians of {a.rounds} turns")
+        for size in map(int, a.sizes.split(",")):
+            measure_times(servers, size, a)
 
 
 if __name__ == "__main__":

@@ -111,11 +111,18 @@ class OwnedBlock {
         return *this;
     }
     ~OwnedBlock() {
-        if (memory_ != nullptr) release(memory_, size_);
+        if (memory_ != nullptr) [[unlikely]]  // most have been moved from
+            drop();
+    }
+    // What the destructor does, in line.
+    void free() noexcept {
+        if (memory_ != nullptr) release(std::exchange(memory_, nullptr), size_);
     }
     [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {memory_, size_}; }
 
   private:
+    [[gnu::noinline]] void drop() noexcept { release(memory_, size_); }
+
     std::byte* memory_ = nullptr;
     std::size_t size_ = 0;
 };
@@ -135,7 +142,7 @@ class RefCount {
     explicit RefCount(std::uint32_t initial = 0) noexcept : count_(initial) {}
 
     void add() noexcept {
-        if (single_threaded()) {
+        if (single_threaded()) [[likely]] {
             count_.store(count_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
         } else {
             count_.fetch_add(1, std::memory_order_relaxed);
@@ -144,7 +151,7 @@ class RefCount {
 
     // True when that was the last one. The count is zero then, for who wants to live on.
     [[nodiscard]] bool drop() noexcept {
-        if (single_threaded()) {
+        if (single_threaded()) [[likely]] {
             const std::uint32_t left = count_.load(std::memory_order_relaxed) - 1;
             count_.store(left, std::memory_order_relaxed);
             return left == 0;

@@ -37,12 +37,14 @@ class ReaderState;
 // One read. Knows what it wants, and holds it once it is there.
 class ReadWaiter : public Suspension {
   public:
-    ReadWaiter(Ref<ReaderState> reader, const char* name) noexcept
-        : reader_(std::move(reader)), name_(name) {}
+    // `asks_for_none`: has what it wants before anything came.
+    ReadWaiter(Ref<ReaderState> reader, const char* name, bool asks_for_none = false) noexcept
+        : reader_(std::move(reader)), name_(name), asks_for_none_(asks_for_none) {}
     ReadWaiter(const ReadWaiter&) = delete;
     ReadWaiter& operator=(const ReadWaiter&) = delete;
 
-    // Takes what it wants out of the buffer. True when it has it, or an error.
+    // Takes what it wants out of the buffer. True when it has it, or an error. Not asked when
+    // nothing is there, nor the end of file, and it asks for some.
     virtual bool advance(ReaderState& reader) = 0;
     // The same out of `data` that has just come while the buffer is empty: takes what it takes
     // off its front. False leaves the rest to the buffer, and to advance().
@@ -64,7 +66,8 @@ class ReadWaiter : public Suspension {
 
   protected:
     ~ReadWaiter() {
-        if (phase_ != Phase::idle) leave();
+        if (phase_ != Phase::idle || message_ != nullptr) [[unlikely]]
+            leave();
     }
     [[nodiscard]] ReaderState& reader() const noexcept { return *reader_; }
     // Throws what there is to throw, of the read or of the task.
@@ -85,7 +88,9 @@ class ReadWaiter : public Suspension {
     friend class ReaderState;
     enum class Phase : std::uint8_t { idle, waiting, woken, cancelled };
 
+    [[nodiscard]] bool finds_some(ReaderState& reader);
     void suspend(FrameLink frame);
+    [[noreturn]] void refuse(const char* why) const;
     void leave() noexcept;
     void let_go() noexcept;
     void wake() noexcept {
@@ -98,9 +103,10 @@ class ReadWaiter : public Suspension {
     const char* name_;
     TaskBase* task_ = nullptr;
     std::exception_ptr error_;
-    std::unique_ptr<CancelMessage> message_;
+    CancelMessage* message_ = nullptr;  // its own
     Phase phase_ = Phase::idle;
     bool failed_ = false;
+    const bool asks_for_none_;
 };
 
 // What read_view() gives; of no length, and of nothing, while nothing is read.
@@ -119,7 +125,8 @@ class ReaderState : public Recycled {
 
     void add_reference() noexcept { references_.add(); }
     void drop_reference() noexcept {
-        if (references_.drop()) delete this;
+        if (references_.drop()) [[unlikely]]
+            destroy();
     }
 
     [[nodiscard]] EventLoop& loop() const noexcept { return *loop_; }
@@ -166,11 +173,11 @@ class ReaderState : public Recycled {
     std::string_view show(Viewed& viewed) noexcept {
         end_view();  // of another task, which has read meanwhile
         if (viewed.data.empty()) return {};
-        buffer_->viewed = std::move(viewed);
-        return buffer_->viewed.data;
+        viewed_ = std::move(viewed);
+        return viewed_.data;
     }
     void end_view() noexcept {
-        if (buffer_ != nullptr && !buffer_->viewed.data.empty()) drop_view();
+        if (!viewed_.data.empty()) drop_view();
     }
     [[nodiscard]] std::string repr() const;
 
@@ -179,11 +186,16 @@ class ReaderState : public Recycled {
     struct Buffer {
         std::string bytes;
         std::size_t start = 0;  // of what was not taken yet
-        Viewed viewed;          // by who read last
     };
 
+    void destroy() noexcept;
     Buffer& buffer();
+    // Neither data, nor the end, nor an error.
+    [[nodiscard]] bool has_nothing() const noexcept {
+        return !eof_ && !exception_ && buffered().empty();
+    }
     void feed_nobody(std::string_view data);
+    void feed_late(std::string_view data, bool straight);
     void append(std::string_view data);
     void wake_waiter() noexcept;
     void pause_if_full();
@@ -195,6 +207,7 @@ class ReaderState : public Recycled {
     LoopReference loop_;
     std::size_t limit_;
     std::unique_ptr<Buffer> buffer_;  // made for what comes while nobody waits
+    Viewed viewed_;                   // by who read last
     std::exception_ptr exception_;
     ReadWaiter* waiter_ = nullptr;
     ReadWaiter* woken_ = nullptr;  // and not resumed yet
@@ -209,7 +222,7 @@ inline void ReadWaiter::let_go() noexcept {
 class SomeWaiter final : public ReadWaiter {
   public:
     SomeWaiter(Ref<ReaderState> reader, std::ptrdiff_t size) noexcept
-        : ReadWaiter(std::move(reader), "read"), size_(size) {}
+        : ReadWaiter(std::move(reader), "read", size == 0), size_(size) {}
     bool advance(ReaderState& reader) override;
     bool take_straight(ReaderState& reader, std::string_view& data) override;
     void take_more(std::string_view& data) override;
@@ -231,7 +244,7 @@ inline constexpr std::size_t least_lent = 16 * 1024;
 class IntoWaiter final : public ReadWaiter {
   public:
     IntoWaiter(Ref<ReaderState> reader, std::span<std::byte> memory) noexcept
-        : ReadWaiter(std::move(reader), "read_into"), memory_(memory) {}
+        : ReadWaiter(std::move(reader), "read_into", memory.empty()), memory_(memory) {}
     bool advance(ReaderState& reader) override;
     bool take_straight(ReaderState& reader, std::string_view& data) override;
     void take_more(std::string_view& data) override;
@@ -254,7 +267,7 @@ class IntoWaiter final : public ReadWaiter {
 class ViewWaiter final : public ReadWaiter {
   public:
     ViewWaiter(Ref<ReaderState> reader, std::size_t most) noexcept
-        : ReadWaiter(std::move(reader), "read_view"), most_(most) {}
+        : ReadWaiter(std::move(reader), "read_view", most == 0), most_(most) {}
     bool advance(ReaderState& reader) override;
     bool take_straight(ReaderState& reader, std::string_view& data) override;
     [[nodiscard]] std::span<std::byte> lend_memory() noexcept override;
@@ -372,7 +385,8 @@ class WriterState : public Recycled {
 
     void add_reference() noexcept { references_.add(); }
     void drop_reference() noexcept {
-        if (references_.drop()) delete this;
+        if (references_.drop()) [[unlikely]]
+            destroy();
     }
 
     std::shared_ptr<Transport> transport;
@@ -380,6 +394,7 @@ class WriterState : public Recycled {
     Ref<ReaderState> reader;
 
   private:
+    void destroy() noexcept;
     void close_forgotten() noexcept;
 
     RefCount references_;
@@ -397,10 +412,12 @@ class DrainAwaiter {
         return slow_->await_suspend(frame);
     }
     void await_resume() {
-        if (slow_) slow_->await_resume();
+        if (slow_) [[unlikely]]
+            finish_waiting();
     }
 
   private:
+    void finish_waiting();
     static Coroutine<void> wait(Ref<WriterState> writer);
     Ref<WriterState> writer_;
     std::optional<CoroutineAwaiter<void>> slow_;

@@ -127,7 +127,8 @@ struct LoopState : LoopLinks {
     std::uint32_t turns_since_poll = 0;
     std::uint32_t turns_since_look = 0;
     std::int64_t last_poll = 0;
-    std::int64_t latest_time = 0;  // of the last look at the clock
+    std::int64_t latest_time = 0;     // of the last look at the clock
+    std::uint64_t count_at_look = 0;  // the processor's, see rough_time()
     ViewMemory view_memory;
     // Puts what is ready into another order, for tests.
     std::function<void(ReadyQueue&)> reorder;
@@ -189,13 +190,16 @@ struct EventLoop::Internals {
     static void run_ready(EventLoop& loop);
     static void leave_batch(EventLoop& loop, detail::ReadyNode* next) noexcept;
     static void run_ready_for_tests(EventLoop& loop);
-    static bool may_be_due(detail::LoopState& state) noexcept;
-    static void fire_timers(EventLoop& loop);
+    static void look_at_timers(EventLoop& loop);
+    static void take_interrupts(EventLoop& loop);
+    static void poll_while_busy(EventLoop& loop);
+    static std::chrono::nanoseconds until_next_timer(EventLoop& loop);
     static void run_ready_in_debug_mode(EventLoop& loop, detail::ReadyQueue& batch);
     static void wait(EventLoop& loop);
     static void take_inbox(EventLoop& loop) noexcept;
     static void discard_ready(EventLoop& loop) noexcept;
     static std::int64_t now(EventLoop& loop) noexcept;
+    static std::int64_t rough_time(EventLoop& loop) noexcept;
     // From a signal handler: counts one Ctrl-C and wakes the loop.
     static void interrupt(EventLoop& loop) noexcept;
 };

@@ -33,11 +33,19 @@ class ProtocolSlot {
     // Throws: what the protocol throws; RuntimeError for a buffer of no size.
     template <class Stopped>
     std::string_view receive(std::string_view data, Stopped stopped) {
-        if (!buffered_) {
-            const Call call(*this);
-            static_cast<Protocol&>(*protocol_).data_received(data);
-            return {};
-        }
+        if (buffered_) [[unlikely]]
+            return fill_buffers(data, stopped);
+        const Call call(*this);
+        static_cast<Protocol&>(*protocol_).data_received(data);
+        return {};
+    }
+
+    // What to report of a receive() that threw.
+    [[nodiscard]] const char* failure() const noexcept;
+
+  private:
+    template <class Stopped>
+    [[gnu::noinline]] std::string_view fill_buffers(std::string_view data, Stopped stopped) {
         while (!data.empty() && !stopped()) {
             // It may have been exchanged for one of the other kind.
             if (!buffered_) return receive(data, stopped);
@@ -46,10 +54,6 @@ class ProtocolSlot {
         return data;
     }
 
-    // What to report of a receive() that threw.
-    [[nodiscard]] const char* failure() const noexcept;
-
-  private:
     // One of data_received(). Cheaper than a handle to the protocol for as long.
     class Call {
       public:

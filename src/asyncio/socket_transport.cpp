@@ -137,27 +137,29 @@ bool SocketTransport::may_write_late(std::size_t size) {
     return false;
 }
 
-// How much of `data` the kernel took, or -1 after a fatal error.
-std::ptrdiff_t SocketTransport::send_now(std::string_view data) {
-    for (;;) {
-        const ssize_t sent =
-            ::send(socket_.get(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent >= 0) return sent;
-        if (errno == EAGAIN) return 0;
-        if (errno == EINTR) continue;
-        fatal_error(make_os_error(errno, "sending"), write_error);
-        return -1;
-    }
+// How much the kernel took, or a negative errno.
+inline ssize_t SocketTransport::send_now(std::string_view data) const noexcept {
+    const ssize_t sent =
+        ::send(socket_.get(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent >= 0 ? sent : -errno;
 }
 
 void SocketTransport::write(std::string_view data) {
     if (!may_write(data.size())) return;
-    if (unsent_ == nullptr) {
-        const std::ptrdiff_t sent = send_now(data);
-        if (sent < 0 || static_cast<std::size_t>(sent) == data.size()) return;
-        data.remove_prefix(static_cast<std::size_t>(sent));
+    if (unsent_ != nullptr) return send_later(data);
+    const ssize_t sent = send_now(data);
+    if (sent != static_cast<ssize_t>(data.size())) send_rest(data, sent);
+}
+
+// Of what send_now() took `sent` of, or none for a reason.
+void SocketTransport::send_rest(std::string_view data, ssize_t sent) {
+    while (sent == -EINTR) sent = send_now(data);
+    if (sent < 0 && sent != -EAGAIN) {
+        fatal_error(make_os_error(static_cast<int>(-sent), "sending"), write_error);
+        return;
     }
-    send_later(data);
+    if (sent > 0) data.remove_prefix(static_cast<std::size_t>(sent));
+    if (!data.empty()) send_later(data);
 }
 
 void SocketTransport::write_pieces(std::span<const std::string_view> pieces) {

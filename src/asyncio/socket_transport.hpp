@@ -118,7 +118,8 @@ class SocketTransport final : public Transport,
     // -- writing
     [[nodiscard]] bool may_write(std::size_t size);
     [[nodiscard]] bool may_write_late(std::size_t size);
-    [[nodiscard]] std::ptrdiff_t send_now(std::string_view data);
+    [[nodiscard]] ssize_t send_now(std::string_view data) const noexcept;
+    void send_rest(std::string_view data, ssize_t sent);
     void send_later(std::string_view data);
     static void sent(Operation& operation, int result, bool more);
     void buffer_sent(int result);

@@ -38,27 +38,32 @@ struct Found {
 bool ReadWaiter::await_ready() {
     ReaderState& reader = *reader_;
     reader.end_view();
-    if (reader.exception_) [[unlikely]] {
+    if (reader.has_nothing() && !asks_for_none_) [[likely]]
+        return false;
+    return finds_some(reader);
+}
+
+[[gnu::noinline]] bool ReadWaiter::finds_some(ReaderState& reader) {
+    if (reader.exception_) {
         error_ = reader.exception_;
         return true;
     }
     return advance(reader);
 }
 
+void ReadWaiter::refuse(const char* why) const {
+    throw RuntimeError(std::string(name_) + why);
+}
+
 void ReadWaiter::suspend(FrameLink frame) {
     TaskBase& task = require_current_task("reading from a stream");
     ReaderState& reader = *reader_;
-    if (reader.waiter_ != nullptr) {
-        throw RuntimeError(std::string(name_) +
-                           "() called while another coroutine is already waiting for incoming "
-                           "data");
-    }
-    if (&task.loop() != &reader.loop()) {
-        throw RuntimeError(std::string(name_) +
-                           "() called on a stream of another event loop; each loop needs its own");
-    }
+    if (reader.waiter_ != nullptr) [[unlikely]]
+        refuse("() called while another coroutine is already waiting for incoming data");
+    if (&task.loop() != &reader.loop()) [[unlikely]]
+        refuse("() called on a stream of another event loop; each loop needs its own");
     // What is read may need more than the buffer holds before it pauses.
-    if (reader.paused_) {
+    if (reader.paused_) [[unlikely]] {
         reader.paused_ = false;
         reader.transport_->resume_reading();
     }
@@ -72,7 +77,7 @@ void ReadWaiter::suspend(FrameLink frame) {
 
 bool ReadWaiter::request_cancel(const CancelMessage& message) {
     if (phase_ != Phase::waiting) return false;
-    if (message) message_ = std::make_unique<CancelMessage>(message);
+    if (message) message_ = new CancelMessage(message);
     reader_->waiter_ = nullptr;
     phase_ = Phase::cancelled;
     task_->wake();
@@ -82,6 +87,7 @@ bool ReadWaiter::request_cancel(const CancelMessage& message) {
 void ReadWaiter::leave() noexcept {
     if (phase_ == Phase::waiting) reader_->waiter_ = nullptr;
     if (phase_ == Phase::woken) let_go();
+    delete message_;
 }
 
 void ReadWaiter::take_more(std::string_view&) {}
@@ -92,7 +98,7 @@ void ReadWaiter::fail() {
     if (cancelled || (task_ != nullptr && task_->must_cancel())) {
         put_back(*reader_);
         task_->throw_if_cancelled(cancelled);
-        throw message_ ? CancelledError(**message_) : CancelledError();
+        throw message_ != nullptr ? CancelledError(**message_) : CancelledError();
     }
     if (failed_) throw_failure();
     std::rethrow_exception(error_);
@@ -109,20 +115,30 @@ ReaderState::ReaderState(EventLoop& loop, std::ptrdiff_t limit)
     if (limit <= 0) throw ValueError("Limit cannot be <= 0");
 }
 
+void ReaderState::destroy() noexcept {
+    delete this;
+}
+
 void ReaderState::feed_data(std::string_view data) {
     if (eof_) [[unlikely]]
         throw RuntimeError("feed_data after feed_eof");
     if (data.empty()) return;
     if (waiter_ == nullptr) return feed_nobody(data);
     const bool straight = buffered().empty() && waiter_->take_straight(*this, data);
-    if (straight && data.empty()) return wake_waiter();  // usual
+    if (straight && data.empty()) [[likely]]
+        return wake_waiter();
+    feed_late(data, straight);
+}
+
+// To one who waits, and has had what it took straight.
+[[gnu::noinline]] void ReaderState::feed_late(std::string_view data, bool straight) {
     if (!data.empty()) append(data);
     if (!straight && !waiter_->advance(*this)) return;
     wake_waiter();
     pause_if_full();
 }
 
-void ReaderState::feed_nobody(std::string_view data) {
+[[gnu::noinline]] void ReaderState::feed_nobody(std::string_view data) {
     if (woken_ != nullptr && buffered().empty()) woken_->take_more(data);
     if (!data.empty()) append(data);
     pause_if_full();
@@ -232,8 +248,6 @@ std::span<std::byte> ReaderState::next_view_memory() noexcept {
 }
 
 Viewed ReaderState::view_of(std::string_view data) {
-    // So that show() cannot fail.
-    static_cast<void>(buffer());
     ViewMemory& memory = EventLoop::Internals::state(*loop_).view_memory;
     // Little is not worth a block, whose first lines are in no cache.
     if (data.size() >= least_kept_in_block && memory.is_next(data)) {
@@ -252,8 +266,8 @@ Viewed ReaderState::view_buffered(std::size_t most) {
 }
 
 void ReaderState::drop_view() noexcept {
-    buffer_->viewed.data = {};
-    EventLoop::Internals::state(*loop_).view_memory.give_back(std::move(buffer_->viewed.block));
+    viewed_.data = {};
+    EventLoop::Internals::state(*loop_).view_memory.give_back(std::move(viewed_.block));
 }
 
 std::string ReaderState::repr() const {
@@ -368,7 +382,8 @@ void ViewWaiter::put_back(ReaderState& reader) {
 // ---- readexactly() ------------------------------------------------------------------------
 
 ExactlyWaiter::ExactlyWaiter(Ref<ReaderState> reader, std::ptrdiff_t size)
-    : ReadWaiter(std::move(reader), "readexactly"), size_(static_cast<std::size_t>(size)) {
+    : ReadWaiter(std::move(reader), "readexactly", size == 0),
+      size_(static_cast<std::size_t>(size)) {
     if (size < 0) throw ValueError("readexactly size can not be less than zero");
 }
 

@@ -20,6 +20,10 @@ WriterState::~WriterState() {
     if (!transport->is_closing()) close_forgotten();
 }
 
+void WriterState::destroy() noexcept {
+    delete this;
+}
+
 void WriterState::close_forgotten() noexcept {
     try {
         const EventLoop& loop = protocol->loop();
@@ -41,6 +45,10 @@ bool DrainAwaiter::await_ready() const noexcept {
     const WriterState& writer = *writer_;
     return !(writer.reader && writer.reader->exception()) && !writer.protocol->must_drain() &&
            !writer.transport->is_closing();
+}
+
+void DrainAwaiter::finish_waiting() {
+    slow_->await_resume();
 }
 
 Coroutine<void> DrainAwaiter::wait(Ref<WriterState> writer) {

@@ -31,14 +31,15 @@ class ViewMemory {
     [[nodiscard]] OwnedBlock take_next() noexcept { return blocks_.take(); }
 
     [[nodiscard]] OwnedBlock copy(std::string_view data) {
-        OwnedBlock copy = memory_for(data.size());
+        // Small ones come out of the slabs for frames and tasks, as fast as out of a pool.
+        OwnedBlock copy =
+            data.size() <= most_in_slabs ? OwnedBlock(data.size()) : memory_for(data.size());
         std::memcpy(copy.bytes().data(), data.data(), data.size());
         return copy;
     }
     void give_back(OwnedBlock block) noexcept {
-        const std::size_t size = block.bytes().size();
-        if (size == blocks_.size) return blocks_.keep(std::move(block));
-        if (size == middling_.size) middling_.keep(std::move(block));
+        if (block.bytes().size() > most_in_slabs) return keep(std::move(block));
+        block.free();
     }
 
   private:
@@ -62,10 +63,14 @@ class ViewMemory {
         }
     };
 
-    // Small ones come out of the slabs for frames and tasks, as fast as out of a pool.
-    [[nodiscard]] OwnedBlock memory_for(std::size_t bytes) {
-        if (bytes <= most_in_slabs || bytes > middling_.size) return OwnedBlock(bytes);
+    [[nodiscard]] [[gnu::noinline]] OwnedBlock memory_for(std::size_t bytes) {
+        if (bytes > middling_.size) return OwnedBlock(bytes);
         return middling_.free.empty() ? middling_.make() : middling_.take();
+    }
+    [[gnu::noinline]] void keep(OwnedBlock block) noexcept {
+        const std::size_t size = block.bytes().size();
+        if (size == blocks_.size) return blocks_.keep(std::move(block));
+        if (size == middling_.size) middling_.keep(std::move(block));
     }
     bool allocate_block() noexcept {
         try {

@@ -30,6 +30,11 @@ int again_to_not_yet(int result) noexcept {
     return result == -EAGAIN ? not_yet : result;
 }
 
+int receive(int fd, void* buffer, std::size_t size, int flags) noexcept {
+    return again_to_not_yet(
+        without_eintr([&] { return ::recv(fd, buffer, size, flags | MSG_DONTWAIT); }));
+}
+
 // `mode` is RWF_NOWAIT or 0.
 int transfer(const Operation& operation, std::size_t size, int mode) noexcept {
     const iovec part{operation.buffer, std::min(size, largest_transfer)};
@@ -82,8 +87,7 @@ int attempt(const Operation& operation, bool ready) noexcept {
         case Operation::Kind::write:
             return read_or_write(operation, ready);
         case Operation::Kind::recv:
-            return again_to_not_yet(
-                without_eintr([&] { return ::recv(fd, buffer, size, flags | MSG_DONTWAIT); }));
+            return receive(fd, buffer, size, flags);
         case Operation::Kind::send:
             return again_to_not_yet(without_eintr(
                 [&] { return ::send(fd, buffer, size, flags | MSG_DONTWAIT | MSG_NOSIGNAL); }));
@@ -135,6 +139,11 @@ ReadScratch::Attempt ReadScratch::attempt(Operation& operation) noexcept {
     std::span<std::byte> memory;
     if (operation.lend != nullptr) memory = operation.lend(operation);
     if (memory.empty()) memory = {memory_.get(), size};
+    if (operation.kind == Operation::Kind::recv) [[likely]] {
+        const int flags = static_cast<int>(operation.flags);
+        return {.result = receive(operation.fd, memory.data(), memory.size(), flags),
+                .memory = memory};
+    }
     Operation made = operation;
     made.buffer = memory.data();
     made.size = memory.size();

@@ -132,8 +132,8 @@ class EpollProactor final : public Proactor {
     }
 
     void wait(std::optional<Nanoseconds> timeout) override {
-        while (Operation* operation = queued_.pop_front()) start(*operation);
-        arm_dirty();
+        if (!queued_.empty()) start_queued();
+        if (!dirty_.empty()) arm_dirty();
         if (!ready_.empty()) timeout = Nanoseconds::zero();
         const bool may_block = !timeout || timeout->count() > 0;
         // One that goes on with a large message is not kept waiting for news of others. But
@@ -171,6 +171,10 @@ class EpollProactor final : public Proactor {
     void requeue(Operation& operation) noexcept {
         operation.state = Operation::State::queued;
         queued_.push_back(operation);
+    }
+
+    [[gnu::noinline]] void start_queued() noexcept {
+        while (Operation* operation = queued_.pop_front()) start(*operation);
     }
 
     void start(Operation& operation) noexcept {
@@ -219,15 +223,17 @@ class EpollProactor final : public Proactor {
     }
 
     void start_waiting(Operation& operation) noexcept {
-        if (const int error = make_watch(operation.fd); error != 0) {
-            finish(operation, error);
-        } else {
-            link(operation);
-        }
+        const int error = has_watch(operation.fd) ? 0 : make_watch(operation.fd);
+        if (error != 0) [[unlikely]]
+            return fail_now(operation, error);
+        link(operation);
     }
 
-    int make_watch(int fd) noexcept {
-        if (has_watch(fd)) return 0;
+    [[gnu::noinline]] void fail_now(Operation& operation, int error) noexcept {
+        finish(operation, error);
+    }
+
+    [[gnu::noinline]] int make_watch(int fd) noexcept {
         // Ask before growing the table for a number that may be nonsense.
         if (::fcntl(fd, F_GETFD) < 0) return -errno;
         const auto index = static_cast<std::size_t>(fd);
@@ -250,7 +256,7 @@ class EpollProactor final : public Proactor {
         return watches_[static_cast<std::size_t>(fd)];
     }
 
-    void mark_dirty(int fd) noexcept {
+    [[gnu::noinline]] void mark_dirty(int fd) noexcept {
         Watch& watch = watch_of(fd);
         if (watch.dirty) return;
         watch.dirty = true;
@@ -337,7 +343,7 @@ class EpollProactor final : public Proactor {
         remove_registration(watch, fd);
     }
 
-    void arm_dirty() noexcept {
+    [[gnu::noinline]] void arm_dirty() noexcept {
         for (const int fd : dirty_) {
             Watch& watch = watch_of(fd);
             watch.dirty = false;
@@ -433,7 +439,7 @@ class EpollProactor final : public Proactor {
     void poll_kernel(std::optional<Nanoseconds> timeout) {
         std::array<epoll_event, 256> events;
         const int count = call_epoll(events.data(), static_cast<int>(events.size()), timeout);
-        if (count < 0) {
+        if (count < 0) [[unlikely]] {
             if (errno == EINTR) return;
             throw_os_error(errno, "epoll_wait");
         }
@@ -446,19 +452,24 @@ class EpollProactor final : public Proactor {
     int call_epoll(epoll_event* events, int size, std::optional<Nanoseconds> timeout) noexcept {
         if (!timeout) return ::epoll_wait(epoll_.get(), events, size, -1);
         if (timeout->count() <= 0) return ::epoll_wait(epoll_.get(), events, size, 0);
+        return call_epoll_until(events, size, *timeout);
+    }
+
+    [[gnu::noinline]] int call_epoll_until(epoll_event* events, int size,
+                                           Nanoseconds timeout) noexcept {
 #ifdef SYS_epoll_pwait2
         // Linux 5.11. A sandbox older than that may answer EPERM.
         static std::atomic<bool> has_nanoseconds = true;
         if (has_nanoseconds.load(std::memory_order_relaxed)) {
-            const timespec limit{.tv_sec = timeout->count() / 1'000'000'000,
-                                 .tv_nsec = timeout->count() % 1'000'000'000};
+            const timespec limit{.tv_sec = timeout.count() / 1'000'000'000,
+                                 .tv_nsec = timeout.count() % 1'000'000'000};
             const auto count = static_cast<int>(
                 ::syscall(SYS_epoll_pwait2, epoll_.get(), events, size, &limit, nullptr, 0));
             if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
             has_nanoseconds.store(false, std::memory_order_relaxed);
         }
 #endif
-        const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(*timeout).count();
+        const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
         return ::epoll_wait(epoll_.get(), events, size,
                             static_cast<int>(std::min<std::int64_t>(milliseconds, INT_MAX)));
     }
@@ -467,7 +478,7 @@ class EpollProactor final : public Proactor {
         const int fd = static_cast<int>(token & UINT32_MAX);
         Watch& watch = watch_of(fd);
         if (watch.generation != token >> 32) return;  // of an earlier file of this number
-        if (watch.kept) {
+        if (watch.kept) [[likely]] {
             note_edges(watch, mask);
         } else {
             if ((watch.armed & EPOLLONESHOT) != 0) watch.armed = 0;
@@ -486,16 +497,25 @@ class EpollProactor final : public Proactor {
             operation = next;
         }
         // A Unix socket reports room whenever its peer reads. Not when nobody writes.
-        if (watch.kept && (mask & directions) == EPOLLOUT && !output_wanted) {
-            const std::uint32_t rest = watch.armed & ~std::uint32_t{EPOLLOUT};
-            if (control(watch, fd, rest) == 0) watch.armed = rest;
-        }
+        if ((mask & directions) == EPOLLOUT && watch.kept && !output_wanted) [[unlikely]]
+            report_no_room(watch, fd);
+    }
+
+    [[gnu::noinline]] void report_no_room(Watch& watch, int fd) noexcept {
+        const std::uint32_t rest = watch.armed & ~std::uint32_t{EPOLLOUT};
+        if (control(watch, fd, rest) == 0) watch.armed = rest;
     }
 
     // What readiness comes to.
     int answer(const Operation& operation, std::uint32_t relevant) noexcept {
+        if (provides_buffer(operation)) [[likely]]
+            return to_be_read;
+        return answer_at_once(operation, relevant);
+    }
+
+    [[gnu::noinline]] int answer_at_once(const Operation& operation,
+                                         std::uint32_t relevant) noexcept {
         if (operation.kind == Operation::Kind::poll) return static_cast<int>(relevant);
-        if (provides_buffer(operation)) return to_be_read;
         const int result = attempt(operation, true);
         learn(operation, operation.size, result);
         return result;
@@ -516,22 +536,32 @@ class EpollProactor final : public Proactor {
         int burst = accept_burst;
         std::size_t received = 0;
         while (Operation* operation = ready_.pop_front()) {
-            const int result = operation->result;
-            if (result == to_be_read) {
+            if (operation->result == to_be_read) [[likely]] {
                 received += read_and_deliver(*operation);
-                if ((received >= receive_budget || continuing_) && !closing_) return;
-                continue;
+                if ((received >= receive_budget || continuing_) && !closing_) [[unlikely]]
+                    return;
+            } else {
+                deliver_result(*operation, burst);
             }
-            if (repeats(*operation) && result >= 0 && !closing_ &&
-                operation->state == Operation::State::completing) {
-                deliver_one_of_many(*operation, result, burst);
-                continue;
-            }
-            deliver_last(*operation, result);
         }
     }
 
-    void deliver_last(Operation& operation, int result) {
+    [[gnu::noinline]] void read_on(Operation& operation, bool at_once) noexcept {
+        continuing_ = at_once;
+        at_once ? finish_first(operation, to_be_read) : requeue(operation);
+    }
+
+    [[gnu::noinline]] void deliver_result(Operation& operation, int& burst) {
+        const int result = operation.result;
+        if (repeats(operation) && result >= 0 && !closing_ &&
+            operation.state == Operation::State::completing) {
+            deliver_one_of_many(operation, result, burst);
+        } else {
+            deliver_last(operation, result);
+        }
+    }
+
+    [[gnu::noinline]] void deliver_last(Operation& operation, int result) {
         operation.state = Operation::State::idle;
         --in_flight_;
         if (!operation.owned && has_watch(operation.fd)) {
@@ -543,26 +573,25 @@ class EpollProactor final : public Proactor {
 
     // How many bytes it was.
     std::size_t read_and_deliver(Operation& operation) {
-        if (closing_ || operation.state == Operation::State::cancelling) {
+        if (closing_ || operation.state == Operation::State::cancelling) [[unlikely]] {
             deliver_last(operation, -ECANCELED);
             return 0;
         }
         const ReadScratch::Attempt read = scratch_.attempt(operation);
         learn(operation, read.memory.size(), read.result);
         const bool goes_on = streak_.goes_on(read);
-        if (read.result == not_yet) {
+        if (read.result == not_yet) [[unlikely]] {
             start_waiting(operation);
             return 0;
         }
-        if (read.result <= 0) {
+        if (read.result <= 0) [[unlikely]] {
             deliver_last(operation, read.result);
             return 0;
         }
         // Back among the waiting first, so that the callback may cancel it. If there is more
         // to read, it is for the next wait().
         if (watch_of(operation.fd).kept && !is_in_vain(operation)) {
-            continuing_ = goes_on;
-            goes_on ? finish_first(operation, to_be_read) : requeue(operation);
+            read_on(operation, goes_on);
         } else {
             start_waiting(operation);
         }

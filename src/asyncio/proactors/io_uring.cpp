@@ -124,25 +124,24 @@ class IoUringProactor final : public Proactor {
     void wait(std::optional<Nanoseconds> timeout) override {
         // Before it blocks: whoever it wakes for wants no more to happen first than has to.
         if (!short_reads_.empty()) look_at_short_reads(1);
-        const bool at_once = (timeout && timeout->count() <= 0) || !ready_.empty() ||
-                             continuing_ != nullptr || !readable_.empty() ||
-                             next_held_ < held_.size();
-        if (ring_ != nullptr || !at_once || !queued_.empty()) {
-            own_ring();
-            const bool all_filled = fill_submissions();
-            if (at_once || !all_filled || ring_->available() > 0) {
-                if (ring_->unsubmitted() > 0 || ring_->has_deferred()) check(ring_->enter(0, {}));
+        const bool at_once = (timeout && timeout->count() <= 0) || has_more_to_deliver();
+        if (ring_ == nullptr || owner_ != this_thread()) [[unlikely]] {
+            if (ring_ != nullptr || !at_once || !queued_.empty()) own_ring();
+        }
+        if (ring_ != nullptr) [[likely]] {
+            const bool filled = !has_submissions() || fill_submissions();
+            if (at_once || !filled || ring_->available() > 0) [[unlikely]] {
+                enter_at_once();
             } else {
-                wait_for_completions(timeout);
+                if (!short_reads_.empty() && !pausing_) begin_pause();
+                check(ring_->enter(1, timeout));
             }
         }
         deliver();
     }
 
     [[nodiscard]] bool may_have_completions() const noexcept override {
-        if (!queued_.empty() || !ready_.empty() || !cancels_.empty()) return true;
-        if (continuing_ != nullptr || !readable_.empty()) return true;
-        if (next_held_ < held_.size()) return true;
+        if (!queued_.empty() || !cancels_.empty() || has_more_to_deliver()) return true;
         return ring_ != nullptr &&
                (ring_->available() > 0 || ring_->has_deferred() || ring_->unsubmitted() > 0);
     }
@@ -181,7 +180,7 @@ class IoUringProactor final : public Proactor {
             withdraw_all();
         }
         if (ours) deliver();
-        while (Operation* operation = ready_.pop_front()) conclude(*operation);
+        conclude_ready();
         ring_.reset();
         // wake_ stays open as long as we live: another thread may be in wake().
     }
@@ -189,8 +188,7 @@ class IoUringProactor final : public Proactor {
   private:
     // -- The ring -------------------------------------------------------------------------
 
-    void own_ring() {
-        if (ring_ != nullptr && owner_ == this_thread()) return;
+    [[gnu::noinline]] void own_ring() {
         if (ring_ != nullptr && in_kernel_ > 0) throw_not_detached();
         ring_.reset();
         buffers_.reset();
@@ -207,14 +205,13 @@ class IoUringProactor final : public Proactor {
             "there before running it on another thread");
     }
 
-    void wait_for_completions(std::optional<Nanoseconds> timeout) {
-        if (!short_reads_.empty() && !pausing_) begin_pause();
-        check(ring_->enter(1, timeout));
+    [[gnu::noinline]] void enter_at_once() {
+        if (ring_->unsubmitted() > 0 || ring_->has_deferred()) check(ring_->enter(0, {}));
     }
 
     // A timer that runs beside whatever comes. A timeout of each wait would have to be set, and
     // taken back, for every message.
-    void begin_pause() noexcept {
+    [[gnu::noinline]] void begin_pause() noexcept {
         io_uring_sqe* const entry = next_submission();
         if (entry == nullptr) return;
         io_uring_prep_timeout(entry, const_cast<__kernel_timespec*>(&short_reads_pause), 0, 0);
@@ -223,12 +220,17 @@ class IoUringProactor final : public Proactor {
         short_reads_.begin_pause();
     }
 
-    void end_pause() {
+    [[gnu::noinline]] void end_pause() {
         pausing_ = pause_over_ = false;
         if (short_reads_.quiet()) look_at_short_reads(short_reads_.size());
     }
 
     static void check(int result) {
+        if (result < 0) [[unlikely]]
+            look_at_failure(result);
+    }
+
+    static void look_at_failure(int result) {
         switch (-result) {
             case ETIME:   // the timeout
             case EINTR:   // a signal
@@ -239,7 +241,7 @@ class IoUringProactor final : public Proactor {
             case EEXIST:  // the ring is another thread's
                 throw_not_detached();
             default:
-                if (result < 0) throw_os_error(-result, "io_uring_enter");
+                throw_os_error(-result, "io_uring_enter");
         }
     }
 
@@ -250,8 +252,12 @@ class IoUringProactor final : public Proactor {
         return entry;
     }
 
+    [[nodiscard]] bool has_submissions() const noexcept {
+        return !wake_armed_ || !queued_.empty() || !cancels_.empty();
+    }
+
     // Whether there was room for everything.
-    bool fill_submissions() noexcept {
+    [[gnu::noinline]] bool fill_submissions() noexcept {
         if (!wake_armed_) {
             io_uring_sqe* const entry = next_submission();
             if (entry == nullptr) return false;
@@ -308,9 +314,8 @@ class IoUringProactor final : public Proactor {
 
     // -- Completions ----------------------------------------------------------------------
 
-    // One completion, with what the proactor counts taken care of. False for its own.
-    bool take(io_uring_cqe& completion) noexcept {
-        completion = ring_->take();
+    // Takes care of what the proactor counts, and of completions of its own: false for them.
+    bool is_an_operations(const io_uring_cqe& completion) noexcept {
         const bool more = (completion.flags & IORING_CQE_F_MORE) != 0;
         switch (completion.user_data & tag_mask) {
             case wake_tag:
@@ -336,20 +341,30 @@ class IoUringProactor final : public Proactor {
         __builtin_prefetch(reinterpret_cast<const void*>(operation + sizeof(Operation) - 1));
     }
 
+    // What takes no completion.
+    [[nodiscard]] bool has_more_to_deliver() const noexcept {
+        return !ready_.empty() || continuing_ != nullptr || !readable_.empty() ||
+               next_held_ < held_.size();
+    }
+
     void deliver() {
         if (!held_.empty()) [[unlikely]]
             deliver_held();
-        go_on_reading();
+        if (continuing_ != nullptr) [[unlikely]]
+            go_on_reading();
         // In turns, as either may use up what is received in one wait().
         readable_first_ = !readable_first_;
-        if (readable_first_ && !readable_.empty()) read_readable();
+        if (readable_first_ && !readable_.empty()) [[unlikely]]
+            read_readable();
         take_available();
-        if (!readable_first_ && !readable_.empty()) read_readable();
+        if (!readable_first_ && !readable_.empty()) [[unlikely]]
+            read_readable();
         received_ = 0;
-        while (Operation* operation = ready_.pop_front()) conclude(*operation);
+        if (!ready_.empty()) [[unlikely]]
+            conclude_ready();
     }
 
-    void deliver_held() {
+    [[gnu::noinline]] void deliver_held() {
         while (next_held_ < held_.size()) {
             const std::string data = std::move(held_data_[next_held_]);
             const io_uring_cqe completion = held_[next_held_++];
@@ -367,16 +382,22 @@ class IoUringProactor final : public Proactor {
     // Those that are there now; more may come while these are served.
     void take_available() {
         for (unsigned count = ring_ != nullptr ? ring_->available() : 0; count > 0; --count) {
-            if (has_received_enough()) break;
-            fetch(ring_->name_of(fetched_ahead));
-            io_uring_cqe completion;
-            if (take(completion)) dispatch(completion, nullptr);
+            if (has_received_enough()) [[unlikely]]
+                break;
+            if (count > fetched_ahead) [[unlikely]]
+                fetch(ring_->name_of(fetched_ahead));
+            const io_uring_cqe completion = ring_->take();
+            if (is_plain_receive(completion)) [[likely]] {
+                deliver_received(operation_of(completion), completion, nullptr);
+            } else if (is_an_operations(completion)) {
+                dispatch(completion, nullptr);
+            }
         }
         if (pause_over_) [[unlikely]]
             end_pause();
     }
 
-    void read_readable() {
+    [[gnu::noinline]] void read_readable() {
         for (std::size_t count = readable_.size(); count > 0; --count) {
             if (has_received_enough() || readable_.empty()) break;
             Operation& operation = *readable_.front();
@@ -386,21 +407,28 @@ class IoUringProactor final : public Proactor {
         }
     }
 
-    void look_at_short_reads(std::size_t steps) {
+    [[gnu::noinline]] void look_at_short_reads(std::size_t steps) {
         for (; steps > 0; --steps) {
             if (Operation* const reader = short_reads_.next()) read_later(*reader);
         }
     }
 
-    void read_later(Operation& operation) {
+    [[gnu::noinline]] void read_later(Operation& operation) {
         if ((operation.known & readable) != 0 || continuing_ == &operation) return;
         operation.known |= readable;
         readable_.push_back(&operation);
     }
 
+    // Usual, and little to do: more of a connection that goes on as it is, nothing to count.
+    static bool is_plain_receive(const io_uring_cqe& completion) noexcept {
+        constexpr unsigned goes_on = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
+        return (completion.flags & goes_on) == goes_on && completion.res > 0 &&
+               static_cast<std::size_t>(completion.res) < least_bulk;
+    }
+
     // `held` is set for a completion that detach() took: what it brought.
-    void dispatch(const io_uring_cqe& completion, const std::string* held) {
-        auto& operation = *std::bit_cast<Operation*>(completion.user_data & ~tag_mask);
+    [[gnu::noinline]] void dispatch(const io_uring_cqe& completion, const std::string* held) {
+        Operation& operation = operation_of(completion);
         if ((completion.user_data & tag_mask) == cancel_tag) {
             operation.pending &= static_cast<std::uint8_t>(~cancel_due);
             if ((operation.pending & own_due) == 0) conclude(operation);
@@ -420,14 +448,18 @@ class IoUringProactor final : public Proactor {
         }
     }
 
+    static Operation& operation_of(const io_uring_cqe& completion) noexcept {
+        return *std::bit_cast<Operation*>(completion.user_data & ~tag_mask);
+    }
+
     static bool uses_buffer(const io_uring_cqe& completion) noexcept {
         return (completion.flags & IORING_CQE_F_BUFFER) != 0;
     }
 
     // What a multishot receive brought. The operation goes on; if the kernel has ended it, it
     // is queued again first, so that the callback may cancel it.
-    void take_received(Operation& operation, const io_uring_cqe& completion,
-                       const std::string* held) {
+    [[gnu::noinline]] void take_received(Operation& operation, const io_uring_cqe& completion,
+                                         const std::string* held) {
         bool ended = false;
         if ((completion.flags & IORING_CQE_F_MORE) == 0) {
             ended = end_own(operation);
@@ -446,7 +478,7 @@ class IoUringProactor final : public Proactor {
     }
 
     // To go on in another way.
-    void take_back(Operation& operation) noexcept {
+    [[gnu::noinline]] void take_back(Operation& operation) noexcept {
         if (operation.state != Operation::State::submitted) return;
         io_uring_sqe* const entry = next_submission();
         if (entry == nullptr) return;
@@ -511,13 +543,12 @@ class IoUringProactor final : public Proactor {
     }
 
     // One with a large message has the first turn, without asking for readiness again.
-    void go_on_reading() {
-        if (continuing_ != nullptr) read_when_ready(*std::exchange(continuing_, nullptr));
-    }
+    void go_on_reading() { read_when_ready(*std::exchange(continuing_, nullptr)); }
 
-    void read_when_ready(Operation& operation) {
+    [[gnu::noinline]] void read_when_ready(Operation& operation) {
         const ReadScratch::Attempt read = scratch_.attempt(operation);
-        if (read.result <= 0 && read.result != not_yet) return end_reading(operation, read.result);
+        if (read.result <= 0 && read.result != not_yet) [[unlikely]]
+            return end_reading(operation, read.result);
         if (read.result > 0 && operation.hint >= bulk) note_bulk(operation, read.result);
         if (continuing_ == nullptr && streak_.goes_on(read)) {
             continuing_ = &operation;
@@ -535,7 +566,7 @@ class IoUringProactor final : public Proactor {
         }
     }
 
-    void end_reading(Operation& operation, int result) {
+    [[gnu::noinline]] void end_reading(Operation& operation, int result) {
         put_aside(operation);
         settle(operation, result);
         if ((operation.pending & (own_due | cancel_due)) == 0) {
@@ -555,7 +586,7 @@ class IoUringProactor final : public Proactor {
         if (place != readable_.end()) readable_.erase(place);
     }
 
-    void take_one_of_many(Operation& operation, int result) {
+    [[gnu::noinline]] void take_one_of_many(Operation& operation, int result) {
         if (operation.kind == Operation::Kind::accept) {
             operation.complete(operation, result, true);
         } else if ((operation.pending & settled) == 0 && relevant(operation, result) != 0) {
@@ -572,7 +603,7 @@ class IoUringProactor final : public Proactor {
         operation.pending &= static_cast<std::uint8_t>(~cancel_queued);
     }
 
-    void take_last(Operation& operation, int result, bool withdrawn) {
+    [[gnu::noinline]] void take_last(Operation& operation, int result, bool withdrawn) {
         drop_own(operation);
         if ((operation.pending & settled) == 0) {
             const bool may_go_on = operation.state != Operation::State::cancelling && !closing_;
@@ -654,7 +685,11 @@ class IoUringProactor final : public Proactor {
         operation.result = result;
     }
 
-    void conclude(Operation& operation) {
+    [[gnu::noinline]] void conclude_ready() {
+        while (Operation* operation = ready_.pop_front()) conclude(*operation);
+    }
+
+    [[gnu::noinline]] void conclude(Operation& operation) {
         const int result = operation.result;
         if (repeats(operation) && !provides_buffer(operation) && result >= 0 && !closing_ &&
             operation.state != Operation::State::cancelling) {
@@ -670,7 +705,7 @@ class IoUringProactor final : public Proactor {
 
     // -- Operations -----------------------------------------------------------------------
 
-    void requeue(Operation& operation) noexcept {
+    [[gnu::noinline]] void requeue(Operation& operation) noexcept {
         operation.state = Operation::State::queued;
         queued_.push_back(operation);
     }
@@ -725,8 +760,8 @@ class IoUringProactor final : public Proactor {
 
     void hold_available() {
         while (ring_->available() > 0) {
-            io_uring_cqe completion;
-            if (take(completion)) hold(completion);
+            const io_uring_cqe completion = ring_->take();
+            if (is_an_operations(completion)) hold(completion);
         }
     }
 
