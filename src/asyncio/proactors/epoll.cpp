@@ -225,12 +225,8 @@ class EpollProactor final : public Proactor {
     void start_waiting(Operation& operation) noexcept {
         const int error = has_watch(operation.fd) ? 0 : make_watch(operation.fd);
         if (error != 0) [[unlikely]]
-            return fail_now(operation, error);
+            return finish(operation, error);
         link(operation);
-    }
-
-    [[gnu::noinline]] void fail_now(Operation& operation, int error) noexcept {
-        finish(operation, error);
     }
 
     [[gnu::noinline]] int make_watch(int fd) noexcept {
