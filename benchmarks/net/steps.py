@@ -10,7 +10,8 @@ instructions there are.
 
 For the time the servers run at full speed, in turns, with between.so preloaded: how long it is from
 the end of one call of the kernel to the beginning of the next. It tells a tenth of a microsecond
-apart, which requests per second do not. What does not call through the C library has none.
+apart, which requests per second do not; but compare within a run, as the next one may take half as
+long again for all of them. What does not call through the C library has none.
 """
 import argparse
 import array
