@@ -7,6 +7,7 @@
 //   auto [output, errors] = co_await proc.communicate("3\n1\n2\n");     // "1\n2\n3\n"
 //   if (proc.returncode() != 0) ...
 //
+//   Process list = co_await create_subprocess_exec("ls", "-l", {.stdout_ = PIPE});
 //   co_await (co_await create_subprocess_exec("touch", path)).wait();   // as Python spells it
 //   co_await (co_await create_subprocess_shell("ls | wc -l")).wait();
 //
@@ -130,16 +131,23 @@ concept CommandText = std::convertible_to<T, std::string_view> ||
 template <class T>
 concept CommandPart = CommandText<T> || std::same_as<std::remove_cvref_t<T>, SubprocessOptions>;
 
+template <CommandText T>
+[[nodiscard]] std::string to_text(const T& part) {
+    if constexpr (std::convertible_to<const T&, std::string_view>) {
+        return std::string(std::string_view(part));
+    } else {
+        return part.string();
+    }
+}
+
 struct Command {
     std::vector<std::string> arguments;
     SubprocessOptions options = {};
 
     template <CommandPart T>
     void add(T&& part) {
-        if constexpr (std::convertible_to<T, std::string_view>) {
-            arguments.emplace_back(std::string_view(part));
-        } else if constexpr (CommandText<T>) {
-            arguments.push_back(part.string());
+        if constexpr (CommandText<T>) {
+            arguments.push_back(to_text(part));
         } else {
             options = std::forward<T>(part);
         }
@@ -180,12 +188,41 @@ Coroutine<Pair> with_child_protocol_type(Coroutine<ConnectedChild> connecting) {
 // Cancellation: kills the child if it was started.
 Coroutine<subprocess::Process> create_subprocess_exec(std::vector<std::string> command,
                                                       SubprocessOptions options = {});
-// The same with the arguments one by one; SubprocessOptions may be the last.
+// The same with the arguments one by one; SubprocessOptions may be the last, and after up to three
+// arguments also as its designated members in braces, {.stdout_ = PIPE}.
 template <detail::CommandText Program, detail::CommandPart... Rest>
 Coroutine<subprocess::Process> create_subprocess_exec(Program&& program, Rest&&... rest) {
     detail::Command command =
         detail::to_command(std::forward<Program>(program), std::forward<Rest>(rest)...);
     return create_subprocess_exec(std::move(command.arguments), std::move(command.options));
+}
+// One for each number of arguments: braces have no type that a pack could take.
+Coroutine<subprocess::Process> create_subprocess_exec(detail::CommandText auto&& program,
+                                                      SubprocessOptions options) {
+    return create_subprocess_exec({detail::to_text(program)}, std::move(options));
+}
+Coroutine<subprocess::Process> create_subprocess_exec(detail::CommandText auto&& program,
+                                                      detail::CommandText auto&& first,
+                                                      SubprocessOptions options) {
+    return create_subprocess_exec({detail::to_text(program), detail::to_text(first)},
+                                  std::move(options));
+}
+Coroutine<subprocess::Process> create_subprocess_exec(detail::CommandText auto&& program,
+                                                      detail::CommandText auto&& first,
+                                                      detail::CommandText auto&& second,
+                                                      SubprocessOptions options) {
+    return create_subprocess_exec(
+        {detail::to_text(program), detail::to_text(first), detail::to_text(second)},
+        std::move(options));
+}
+Coroutine<subprocess::Process> create_subprocess_exec(detail::CommandText auto&& program,
+                                                      detail::CommandText auto&& first,
+                                                      detail::CommandText auto&& second,
+                                                      detail::CommandText auto&& third,
+                                                      SubprocessOptions options) {
+    return create_subprocess_exec({detail::to_text(program), detail::to_text(first),
+                                   detail::to_text(second), detail::to_text(third)},
+                                  std::move(options));
 }
 
 // Runs a command of /bin/sh. Whatever of it is not constant, the caller has to quote.

@@ -125,6 +125,31 @@ TEST_F(SubprocessProcess, LinesComeOneByOne) {
     });
 }
 
+TEST_F(SubprocessProcess, OptionsMayBeBracesBehindTheArguments) {
+    run([]() -> Coroutine<void> {
+        const std::filesystem::path folder = "/";
+        const std::string_view format = "%s,%s";
+        const SubprocessOptions piped{.stdout_ = PIPE};
+        const auto output = [](const Process& process) -> Coroutine<std::string> {
+            co_return (co_await process.communicate()).first;
+        };
+        EXPECT_EQ(
+            co_await output(co_await create_subprocess_exec("pwd", {.stdout_ = PIPE, .cwd = "/"})),
+            "/\n");
+        EXPECT_EQ(
+            co_await output(co_await create_subprocess_exec("printf", "one", {.stdout_ = PIPE})),
+            "one");
+        EXPECT_EQ(co_await output(
+                      co_await create_subprocess_exec("basename", folder, "x", {.stdout_ = PIPE})),
+                  "/\n");
+        EXPECT_EQ(co_await output(co_await create_subprocess_exec(std::string("printf"), format,
+                                                                  "one", "two", {.stdout_ = PIPE})),
+                  "one,two");
+        EXPECT_EQ(co_await output(co_await create_subprocess_exec("printf", "one", piped)), "one");
+        EXPECT_EQ(co_await (co_await create_subprocess_exec("true", {})).wait(), 0);
+    });
+}
+
 TEST_F(SubprocessProcess, LimitIsThatOfTheStreams) {
     run([]() -> Coroutine<void> {
         const Process process = co_await create_subprocess_exec({"printf", "%0100d\\n", "7"},
