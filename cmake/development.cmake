@@ -21,7 +21,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     include(CheckLinkerFlag)
     check_linker_flag(CXX -fuse-ld=lld ASYNCIO_CPP_HAVE_LLD)
     if(ASYNCIO_CPP_HAVE_LLD)
-        add_link_options(-fuse-ld=lld)
+        # Hot functions side by side, as GNU ld has them of itself.
+        add_link_options(-fuse-ld=lld LINKER:-z,keep-text-section-prefix)
     endif()
 endif()
 

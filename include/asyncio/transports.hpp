@@ -150,7 +150,13 @@ class WriteTransport : public virtual BaseTransport {
 };
 
 // Both directions: TCP, Unix sockets, TLS.
-class Transport : public ReadTransport, public WriteTransport {};
+class Transport : public ReadTransport, public WriteTransport {
+  public:
+    // Declared again: a call through a Transport takes no detour by way of the virtual base.
+    [[nodiscard]] bool is_closing() const noexcept override = 0;
+    void write(std::string_view data) override = 0;
+    using WriteTransport::write;
+};
 
 // What a connection under TLS is, besides: get it by std::dynamic_pointer_cast.
 class SSLTransport : public Transport {

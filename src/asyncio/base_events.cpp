@@ -237,7 +237,7 @@ bool EventLoop::Internals::has_more_to_do(const EventLoop& loop) noexcept {
     }
 }
 
-void EventLoop::run_forever() {
+[[gnu::hot]] void EventLoop::run_forever() {
     check_open();
     // What is in flight must not be tied to this thread: another one may run the loop next, or
     // close it.
@@ -264,7 +264,7 @@ bool EventLoop::is_running() const noexcept {
     return state_->running;
 }
 
-void EventLoop::Internals::look_around(EventLoop& loop) {
+[[gnu::hot]] void EventLoop::Internals::look_around(EventLoop& loop) {
     LoopState& s = *loop.state_;
     if (s.inbox.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
         take_inbox(loop);

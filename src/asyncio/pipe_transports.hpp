@@ -101,6 +101,7 @@ class ReadPipeTransport final : public PipeTransport, private ReceivingTransport
     void resume_reading() override { input_.resume(); }
 
   private:
+    friend class ReceivingFor<ReadPipeTransport>;
     void begin_operations() override { input_.start(); }
     [[nodiscard]] bool busy() const noexcept override { return input_.busy(); }
     void drop_operations() noexcept override { input_.stop(); }
@@ -115,7 +116,7 @@ class ReadPipeTransport final : public PipeTransport, private ReceivingTransport
     [[nodiscard]] std::shared_ptr<void> keep_alive() noexcept override { return share(); }
     [[nodiscard]] EventLoop& loop() const noexcept override { return *loop_; }
 
-    Receiving input_;
+    ReceivingFor<ReadPipeTransport> input_;
 };
 
 class WritePipeTransport final : public PipeTransport {

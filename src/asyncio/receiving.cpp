@@ -1,6 +1,5 @@
 #include "receiving.hpp"
 
-#include <cassert>
 #include <cerrno>
 #include <utility>
 
@@ -13,8 +12,6 @@ Receiving::Receiving(ReceivingTransport& transport, Operation::Kind kind, int fd
     operation_.owned = true;
     operation_.fd = fd;
     operation_.owner = this;
-    operation_.complete = &Receiving::completed;
-    operation_.lend = &Receiving::lend;
 }
 
 Proactor& Receiving::proactor() const noexcept {
@@ -62,34 +59,6 @@ void Receiving::cancel() {
     proactor().cancel(operation_);
 }
 
-std::span<std::byte> Receiving::lend(Operation& operation) noexcept {
-    auto& self = *static_cast<Receiving*>(operation.owner);
-    // What cannot be delivered at once is none of the protocol's yet.
-    if (!self.active() || self.held_ != nullptr) return {};
-    return self.transport_.lend_memory();
-}
-
-inline void Receiving::deliver(std::string_view data) {
-    const std::string_view rest = transport_.take_input(data);
-    if (!rest.empty() && !stopped_) [[unlikely]]
-        held_ = std::make_unique<std::string>(rest);
-}
-
-// The transport holds itself for as long as the kernel has the operation, so also while data is
-// delivered: that is not the last of it.
-void Receiving::completed(Operation& operation, int result, bool more) {
-    auto& self = *static_cast<Receiving*>(operation.owner);
-    if (result <= 0) return self.completed_without(result, more);
-    assert(self.busy());
-    const std::string_view data(static_cast<const char*>(operation.buffer),
-                                static_cast<std::size_t>(result));
-    if (!self.active() || self.held_ != nullptr) [[unlikely]] {
-        self.hold(data);
-    } else {
-        self.deliver(data);
-    }
-}
-
 void Receiving::completed_without(int result, bool more) {
     const std::shared_ptr<void> keep = transport_.keep_alive();
     if (result != -ECANCELED) {
@@ -116,7 +85,7 @@ void Receiving::deliver_held() {
     if (!active()) return;
     if (held_ != nullptr) {
         const std::unique_ptr<std::string> data = std::move(held_);
-        deliver(*data);
+        keep(transport_.take_input(*data));
     }
     if (active() && held_ == nullptr && std::exchange(has_end_, false)) {
         over_ = true;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asyncio/events.hpp>
+#include <cassert>
 #include <memory>
 #include <span>
 #include <string>
@@ -48,20 +49,28 @@ class Receiving {
     // Whether the kernel has the operation.
     [[nodiscard]] bool busy() const noexcept { return operation_.state != Operation::State::idle; }
 
-  private:
-    static std::span<std::byte> lend(Operation& operation) noexcept;
-    static void completed(Operation& operation, int result, bool more);
+  protected:
+    ~Receiving() = default;
+    [[nodiscard]] bool delivers() const noexcept { return active() && held_ == nullptr; }
     void completed_without(int result, bool more);
     // What came while nothing is delivered.
     void hold(std::string_view data);
+    // What a transport that was given data would not have.
+    void keep(std::string_view rest) {
+        if (!rest.empty() && !stopped_) [[unlikely]]
+            held_ = std::make_unique<std::string>(rest);
+    }
+
+    ReceivingTransport& transport_;
+    Operation operation_;
+
+  private:
     void ended(int result);
-    void deliver(std::string_view data);
     void deliver_held();
     void go_on();
     void cancel();
     [[nodiscard]] Proactor& proactor() const noexcept;
 
-    ReceivingTransport& transport_;
     bool started_ = false;
     bool stopped_ = false;
     bool paused_ = false;
@@ -71,7 +80,48 @@ class Receiving {
     bool over_ = false;          // the transport was told of the end
     int end_ = 0;
     std::unique_ptr<std::string> held_;  // came while paused
-    Operation operation_;
+};
+
+// The same for a transport of a known type, which is reached without a virtual call for each
+// piece of data.
+template <class KnownTransport>
+class ReceivingFor final : public Receiving {
+  public:
+    ReceivingFor(KnownTransport& transport, Operation::Kind kind, int fd) noexcept
+        : Receiving(transport, kind, fd) {
+        operation_.complete = &ReceivingFor::completed;
+        operation_.lend = &ReceivingFor::lend;
+    }
+
+  private:
+    static ReceivingFor& of(Operation& operation) noexcept {
+        return static_cast<ReceivingFor&>(*static_cast<Receiving*>(operation.owner));
+    }
+    [[nodiscard]] KnownTransport& transport() const noexcept {
+        return static_cast<KnownTransport&>(transport_);
+    }
+
+    [[gnu::hot]] static std::span<std::byte> lend(Operation& operation) noexcept {
+        const ReceivingFor& self = of(operation);
+        // What cannot be delivered at once is none of the protocol's yet.
+        if (!self.delivers()) return {};
+        return self.transport().lend_memory();
+    }
+
+    // The transport holds itself for as long as the kernel has the operation, so also while data
+    // is delivered: that is not the last of it.
+    [[gnu::hot]] static void completed(Operation& operation, int result, bool more) {
+        ReceivingFor& self = of(operation);
+        if (result <= 0) return self.completed_without(result, more);
+        assert(self.busy());
+        const std::string_view data(static_cast<const char*>(operation.buffer),
+                                    static_cast<std::size_t>(result));
+        if (!self.delivers()) [[unlikely]] {
+            self.hold(data);
+        } else {
+            self.keep(self.transport().take_input(data));
+        }
+    }
 };
 
 }  // namespace asyncio::detail

@@ -97,7 +97,7 @@ std::string SocketTransport::repr() const {
 
 // ---- reading ------------------------------------------------------------------------------
 
-std::string_view SocketTransport::take_input(std::string_view data) {
+[[gnu::hot]] std::string_view SocketTransport::take_input(std::string_view data) {
     try {
         return protocol_.receive(data, [this] { return !is_reading(); });
     } catch (...) {
@@ -144,7 +144,7 @@ inline ssize_t SocketTransport::send_now(std::string_view data) const noexcept {
     return sent >= 0 ? sent : -errno;
 }
 
-void SocketTransport::write(std::string_view data) {
+[[gnu::hot]] void SocketTransport::write(std::string_view data) {
     if (!may_write(data.size())) return;
     if (unsent_ != nullptr) return send_later(data);
     const ssize_t sent = send_now(data);

@@ -49,7 +49,7 @@ class SocketTransport final : public Transport,
     [[nodiscard]] int fileno() const noexcept { return socket_.get(); }
 
     void close() override;
-    [[nodiscard]] bool is_closing() const noexcept override { return closing_; }
+    [[nodiscard]] [[gnu::hot]] bool is_closing() const noexcept override { return closing_; }
     [[nodiscard]] std::any extra_info(std::string_view name) const override;
     void set_protocol(std::shared_ptr<BaseProtocol> protocol) override;
     [[nodiscard]] std::shared_ptr<BaseProtocol> get_protocol() const override {
@@ -106,6 +106,7 @@ class SocketTransport final : public Transport,
 
     void begin(Future<void> waiter);
     // -- reading
+    friend class ReceivingFor<SocketTransport>;
     std::string_view take_input(std::string_view data) override;
     [[nodiscard]] std::span<std::byte> lend_memory() noexcept override {
         return protocol_.lend_memory();
@@ -141,7 +142,7 @@ class SocketTransport final : public Transport,
     bool lost_ = false;  // connection_lost() was called
     FlowControl flow_;
     ProtocolSlot protocol_;
-    Receiving input_;
+    ReceivingFor<SocketTransport> input_;
     std::unique_ptr<WriteBuffer> unsent_;
     Future<void> emptied_{nullptr};  // there while a file is sent
     std::shared_ptr<ServerState> server_;

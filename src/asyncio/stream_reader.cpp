@@ -35,7 +35,7 @@ struct Found {
 
 // ---- one who reads ------------------------------------------------------------------------
 
-bool ReadWaiter::await_ready() {
+[[gnu::hot]] bool ReadWaiter::await_ready() {
     ReaderState& reader = *reader_;
     reader.end_view();
     if (reader.has_nothing() && !asks_for_none_) [[likely]]
@@ -55,7 +55,7 @@ void ReadWaiter::refuse(const char* why) const {
     throw RuntimeError(std::string(name_) + why);
 }
 
-void ReadWaiter::suspend(FrameLink frame) {
+[[gnu::hot]] void ReadWaiter::suspend(FrameLink frame) {
     TaskBase& task = require_current_task("reading from a stream");
     ReaderState& reader = *reader_;
     if (reader.waiter_ != nullptr) [[unlikely]]
@@ -119,7 +119,7 @@ void ReaderState::destroy() noexcept {
     delete this;
 }
 
-void ReaderState::feed_data(std::string_view data) {
+[[gnu::hot]] void ReaderState::feed_data(std::string_view data) {
     if (eof_) [[unlikely]]
         throw RuntimeError("feed_data after feed_eof");
     if (data.empty()) return;
@@ -247,7 +247,7 @@ std::span<std::byte> ReaderState::next_view_memory() noexcept {
     return EventLoop::Internals::state(*loop_).view_memory.next();
 }
 
-Viewed ReaderState::view_of(std::string_view data) {
+[[gnu::hot]] Viewed ReaderState::view_of(std::string_view data) {
     ViewMemory& memory = EventLoop::Internals::state(*loop_).view_memory;
     // Little is not worth a block, whose first lines are in no cache.
     if (data.size() >= least_kept_in_block && memory.is_next(data)) {
@@ -296,7 +296,7 @@ bool SomeWaiter::advance(ReaderState& reader) {
     return true;
 }
 
-bool SomeWaiter::take_straight(ReaderState&, std::string_view& data) {
+[[gnu::hot]] bool SomeWaiter::take_straight(ReaderState&, std::string_view& data) {
     if (size_ < 0) {
         result_ += data;
         data = {};
@@ -338,7 +338,7 @@ bool IntoWaiter::advance(ReaderState& reader) {
     return true;
 }
 
-bool IntoWaiter::take_straight(ReaderState&, std::string_view& data) {
+[[gnu::hot]] bool IntoWaiter::take_straight(ReaderState&, std::string_view& data) {
     take_more(data);
     return true;
 }
@@ -362,13 +362,13 @@ bool ViewWaiter::advance(ReaderState& reader) {
     return true;
 }
 
-bool ViewWaiter::take_straight(ReaderState& reader, std::string_view& data) {
+[[gnu::hot]] bool ViewWaiter::take_straight(ReaderState& reader, std::string_view& data) {
     viewed_ = reader.view_of(data.substr(0, most_));
     data.remove_prefix(viewed_.data.size());
     return true;
 }
 
-std::span<std::byte> ViewWaiter::lend_memory() noexcept {
+[[gnu::hot]] std::span<std::byte> ViewWaiter::lend_memory() noexcept {
     if (most_ < least_lent) return {};
     const std::span<std::byte> memory = reader().next_view_memory();
     return memory.first(std::min(most_, memory.size()));
@@ -402,7 +402,7 @@ void ExactlyWaiter::throw_failure() {
     throw IncompleteReadError(std::move(result_), size_);
 }
 
-bool ExactlyWaiter::take_straight(ReaderState&, std::string_view& data) {
+[[gnu::hot]] bool ExactlyWaiter::take_straight(ReaderState&, std::string_view& data) {
     if (data.size() < size_) return false;
     result_ = data.substr(0, size_);
     data.remove_prefix(size_);
@@ -437,7 +437,7 @@ void LineWaiter::throw_failure() {
     throw ValueError(result_.ends_with('\n') ? found_too_late : not_found_yet);
 }
 
-bool LineWaiter::take_straight(ReaderState& reader, std::string_view& data) {
+[[gnu::hot]] bool LineWaiter::take_straight(ReaderState& reader, std::string_view& data) {
     const std::size_t at = data.find('\n');
     if (at == data.npos || at > reader.limit()) return false;
     result_ = data.substr(0, at + 1);

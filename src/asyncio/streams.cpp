@@ -41,7 +41,7 @@ void WriterState::close_forgotten() noexcept {
     }
 }
 
-bool DrainAwaiter::await_ready() const noexcept {
+[[gnu::hot]] bool DrainAwaiter::await_ready() const noexcept {
     const WriterState& writer = *writer_;
     return !(writer.reader && writer.reader->exception()) && !writer.protocol->must_drain() &&
            !writer.transport->is_closing();
@@ -76,7 +76,7 @@ const std::shared_ptr<Transport>& StreamWriter::transport() const noexcept {
     return state_->transport;
 }
 
-void StreamWriter::write(std::string_view data) const {
+[[gnu::hot]] void StreamWriter::write(std::string_view data) const {
     state_->transport->write(data);
 }
 
@@ -237,11 +237,11 @@ void StreamReaderProtocol::connection_lost(std::exception_ptr error) {
     handler_ = nullptr;
 }
 
-void StreamReaderProtocol::data_received(std::string_view data) {
+[[gnu::hot]] void StreamReaderProtocol::data_received(std::string_view data) {
     reader_->feed_data(data);
 }
 
-std::span<std::byte> StreamReaderProtocol::lend_memory() noexcept {
+[[gnu::hot]] std::span<std::byte> StreamReaderProtocol::lend_memory() noexcept {
     return reader_->lend_memory();
 }
 

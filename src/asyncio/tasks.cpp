@@ -231,7 +231,7 @@ void TaskBase::take_first_step(ReadyNode* node, Turn turn) {
     task.step(task.root_);
 }
 
-void TaskBase::take_step(ReadyNode* node, Turn turn) {
+[[gnu::hot]] void TaskBase::take_step(ReadyNode* node, Turn turn) {
     if (turn == Turn::discard) return;
     TaskBase& task = from_node(node);
     task.waiting_on_ = nullptr;

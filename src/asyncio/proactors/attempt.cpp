@@ -135,7 +135,7 @@ void ReadScratch::allocate() {
     memory_ = std::make_unique_for_overwrite<std::byte[]>(size);
 }
 
-ReadScratch::Attempt ReadScratch::attempt(Operation& operation) noexcept {
+[[gnu::hot]] ReadScratch::Attempt ReadScratch::attempt(Operation& operation) noexcept {
     std::span<std::byte> memory;
     if (operation.lend != nullptr) memory = operation.lend(operation);
     if (memory.empty()) memory = {memory_.get(), size};
@@ -150,7 +150,7 @@ ReadScratch::Attempt ReadScratch::attempt(Operation& operation) noexcept {
     return {.result = detail::attempt(made, true), .memory = memory};
 }
 
-void ReadScratch::deliver(Operation& operation, const Attempt& read) {
+[[gnu::hot]] void ReadScratch::deliver(Operation& operation, const Attempt& read) {
     const ProvidedBuffer buffer(operation, read.memory.data());
     operation.complete(operation, read.result, true);
 }

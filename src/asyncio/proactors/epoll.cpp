@@ -131,7 +131,7 @@ class EpollProactor final : public Proactor {
         operation.state = Operation::State::cancelling;
     }
 
-    void wait(std::optional<Nanoseconds> timeout) override {
+    [[gnu::hot]] void wait(std::optional<Nanoseconds> timeout) override {
         if (!queued_.empty()) start_queued();
         if (!dirty_.empty()) arm_dirty();
         if (!ready_.empty()) timeout = Nanoseconds::zero();
@@ -528,7 +528,7 @@ class EpollProactor final : public Proactor {
 
     // -- Delivery -------------------------------------------------------------------------
 
-    void deliver() {
+    [[gnu::hot]] void deliver() {
         int burst = accept_burst;
         std::size_t received = 0;
         while (Operation* operation = ready_.pop_front()) {

@@ -121,7 +121,7 @@ class IoUringProactor final : public Proactor {
         operation.state = Operation::State::cancelling;
     }
 
-    void wait(std::optional<Nanoseconds> timeout) override {
+    [[gnu::hot]] void wait(std::optional<Nanoseconds> timeout) override {
         // Before it blocks: whoever it wakes for wants no more to happen first than has to.
         if (!short_reads_.empty()) look_at_short_reads(1);
         const bool at_once = (timeout && timeout->count() <= 0) || has_more_to_deliver();
@@ -347,7 +347,7 @@ class IoUringProactor final : public Proactor {
                next_held_ < held_.size();
     }
 
-    void deliver() {
+    [[gnu::hot]] void deliver() {
         if (!held_.empty()) [[unlikely]]
             deliver_held();
         if (continuing_ != nullptr) [[unlikely]]
@@ -407,7 +407,7 @@ class IoUringProactor final : public Proactor {
         }
     }
 
-    [[gnu::noinline]] void look_at_short_reads(std::size_t steps) {
+    [[gnu::hot, gnu::noinline]] void look_at_short_reads(std::size_t steps) {
         for (; steps > 0; --steps) {
             if (Operation* const reader = short_reads_.next()) read_later(*reader);
         }
@@ -427,7 +427,8 @@ class IoUringProactor final : public Proactor {
     }
 
     // `held` is set for a completion that detach() took: what it brought.
-    [[gnu::noinline]] void dispatch(const io_uring_cqe& completion, const std::string* held) {
+    [[gnu::hot, gnu::noinline]] void dispatch(const io_uring_cqe& completion,
+                                              const std::string* held) {
         Operation& operation = operation_of(completion);
         if ((completion.user_data & tag_mask) == cancel_tag) {
             operation.pending &= static_cast<std::uint8_t>(~cancel_due);
@@ -545,7 +546,7 @@ class IoUringProactor final : public Proactor {
     // One with a large message has the first turn, without asking for readiness again.
     void go_on_reading() { read_when_ready(*std::exchange(continuing_, nullptr)); }
 
-    [[gnu::noinline]] void read_when_ready(Operation& operation) {
+    [[gnu::hot, gnu::noinline]] void read_when_ready(Operation& operation) {
         const ReadScratch::Attempt read = scratch_.attempt(operation);
         if (read.result <= 0 && read.result != not_yet) [[unlikely]]
             return end_reading(operation, read.result);
